@@ -1,0 +1,38 @@
+//! What a caller can do about a log that did not do what it was asked.
+
+use fanfare_model::Kind;
+
+/// Errors of a log, named after what the caller can do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Too much is waiting to be written; nothing of this batch was stored. Try again later.
+    #[error("too many events are waiting to be stored")]
+    Overloaded,
+    /// The store cannot write or read now (a full disk, a read-only directory); nothing of this batch was
+    /// stored. May pass.
+    #[error("the event store is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The event is larger than the engine can keep.
+    #[error("the event has {size} bytes; this engine keeps at most {size_max}")]
+    TooLarge {
+        /// What it has.
+        size: usize,
+        /// What is allowed.
+        size_max: usize,
+    },
+    /// The log has been closed because the process is stopping.
+    #[error("the event store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// What the caller can do.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Overloaded => Kind::Overloaded,
+            Self::Unavailable(_) | Self::Closed => Kind::Unavailable,
+            Self::TooLarge { .. } => Kind::TooLarge,
+        }
+    }
+}

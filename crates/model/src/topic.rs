@@ -1,0 +1,155 @@
+//! Topics: `kind` or `kind:id`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::Tenant;
+use crate::text::{Invalid, check_name};
+
+/// Where events are published and read: `kind` or `kind:id`, e.g. `news`, `orders:42`, `chat:room:7`.
+///
+/// The kind ends at the first `:` and is 1–50 of `[A-Za-z0-9_.-]`; the whole is at most 255 bytes of
+/// UTF-8 without control or invisible format characters.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Topic(Arc<str>);
+
+impl Topic {
+    /// The most bytes a topic may have.
+    pub const BYTES_MAX: usize = 255;
+    /// The most bytes its kind may have.
+    pub const KIND_BYTES_MAX: usize = 50;
+
+    /// Checks `text` and makes a topic of it.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, Invalid> {
+        let text = text.as_ref();
+        check_name("topic", text, Self::BYTES_MAX)?;
+        let (kind, id) = split(text);
+        check_kind(kind)?;
+        if id == Some("") {
+            return Err(Invalid::new("topic", "ends at its `:`; write `kind` or `kind:id`"));
+        }
+        Ok(Self(Arc::from(text)))
+    }
+
+    /// The topic as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the first `:`, which selects the policy.
+    pub fn kind(&self) -> &str {
+        split(&self.0).0
+    }
+
+    /// The part after the first `:`, if there is one.
+    pub fn id(&self) -> Option<&str> {
+        split(&self.0).1
+    }
+}
+
+fn split(text: &str) -> (&str, Option<&str>) {
+    text.split_once(':').map_or((text, None), |(kind, id)| (kind, Some(id)))
+}
+
+fn check_kind(kind: &str) -> Result<(), Invalid> {
+    if kind.is_empty() || kind.len() > Topic::KIND_BYTES_MAX {
+        return Err(Invalid::new(
+            "topic",
+            format_args!(
+                "has a kind (the part before `:`) of {} bytes; 1 to {} are allowed",
+                kind.len(),
+                Topic::KIND_BYTES_MAX
+            ),
+        ));
+    }
+    match kind.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))) {
+        None => Ok(()),
+        Some(c) => Err(Invalid::new(
+            "topic",
+            format_args!(
+                "has the character {c:?} in its kind (the part before `:`); letters, digits, `_`, `.` and `-` are allowed"
+            ),
+        )),
+    }
+}
+
+impl TryFrom<String> for Topic {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::new(text)
+    }
+}
+
+impl From<Topic> for String {
+    fn from(topic: Topic) -> Self {
+        topic.as_str().to_owned()
+    }
+}
+
+impl std::str::FromStr for Topic {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// A topic of one tenant: what identifies a log. Every map below the doors is keyed by this, never by
+/// a joined string, so that no two tenants' topics can collide.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TopicKey {
+    /// Whose topic it is.
+    pub tenant: Tenant,
+    /// Which topic.
+    pub topic: Topic,
+}
+
+impl TopicKey {
+    /// The key of `topic` in `tenant`.
+    pub fn new(tenant: Tenant, topic: Topic) -> Self {
+        Self { tenant, topic }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kind_ends_at_the_first_colon() {
+        let topic = Topic::new("chat:room:7").unwrap();
+        assert_eq!((topic.kind(), topic.id()), ("chat", Some("room:7")));
+        assert_eq!(Topic::new("news").unwrap().id(), None);
+    }
+
+    #[test]
+    fn refusals_name_the_rule() {
+        for (text, part) in [
+            ("", "is empty"),
+            (":x", "kind"),
+            ("a:", "ends at its `:`"),
+            ("a b:c", "' '"),
+            ("a:x\ny", "U+000A"),
+            ("a:x\u{202e}y", "U+202E"),
+            (&"k".repeat(51), "51 bytes"),
+            (&format!("k:{}", "x".repeat(254)), "256 bytes"),
+        ] {
+            let error = Topic::new(text).unwrap_err().to_string();
+            assert!(error.starts_with("topic ") && error.contains(part), "{text:?}: {error}");
+        }
+    }
+}
