@@ -14,6 +14,10 @@ pub const HEADERS_COUNT_MAX: usize = 16;
 /// The most bytes all header names and values of an event may have together.
 pub const HEADERS_BYTES_MAX: usize = 4096;
 
+/// The deepest nesting of JSON data. Common parsers stop at 128 levels (`serde_json` is one); less a few for what our
+/// protocols put around it, or one event could spoil a page of history for whoever reads it.
+pub const JSON_DEPTH_MAX: usize = 100;
+
 /// How `data` is to be shown on a wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DataKind {
@@ -39,12 +43,14 @@ impl Data {
         serde_json::from_slice::<&serde_json::value::RawValue>(&bytes).map_err(|error| {
             Invalid::new("data", format_args!("is not valid JSON (line {}, column {})", error.line(), error.column()))
         })?;
+        check_depth(&bytes)?;
         Ok(Self { kind: DataKind::Json, bytes })
     }
 
-    /// JSON text that a JSON parser has just produced.
-    pub fn from_raw_json(raw: &serde_json::value::RawValue) -> Self {
-        Self { kind: DataKind::Json, bytes: Bytes::copy_from_slice(raw.get().as_bytes()) }
+    /// JSON text that a JSON parser has just read.
+    pub fn from_raw_json(raw: &serde_json::value::RawValue) -> Result<Self, Invalid> {
+        check_depth(raw.get().as_bytes())?;
+        Ok(Self { kind: DataKind::Json, bytes: Bytes::copy_from_slice(raw.get().as_bytes()) })
     }
 
     /// UTF-8 text.
@@ -88,6 +94,28 @@ impl Data {
             DataKind::Json | DataKind::Text => std::str::from_utf8(&self.bytes).ok(),
         }
     }
+}
+
+/// Refuses JSON (checked to be JSON) whose arrays and objects are nested deeper than [`JSON_DEPTH_MAX`].
+fn check_depth(json: &[u8]) -> Result<(), Invalid> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > JSON_DEPTH_MAX {
+                    return Err(Invalid::new("data", format_args!("is nested more than {JSON_DEPTH_MAX} levels deep")));
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A small map of strings that travels with an event, e.g. `traceparent`. Sorted by name.
@@ -219,5 +247,18 @@ impl Event {
     /// The position *at* this event: a reader that resumes from it gets the next one.
     pub fn position(&self) -> Position {
         Position { epoch: self.epoch, offset: self.offset, tag: Tag::of(&self.draft.id) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_may_be_nested_so_deep() {
+        let nested = |depth: usize| Data::json(format!("{}\"[\\\"[\"{}", "[".repeat(depth), "]".repeat(depth)));
+        assert!(nested(JSON_DEPTH_MAX).is_ok());
+        let error = nested(JSON_DEPTH_MAX + 1).unwrap_err().to_string();
+        assert_eq!(error, "data is nested more than 100 levels deep");
     }
 }

@@ -21,9 +21,11 @@ mod text;
 mod time;
 mod topic;
 
+pub mod json;
+
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cursor::{Cursor, TopicTag};
-pub use event::{Data, DataKind, Draft, Event, HEADERS_BYTES_MAX, HEADERS_COUNT_MAX, Headers};
+pub use event::{Data, DataKind, Draft, Event, HEADERS_BYTES_MAX, HEADERS_COUNT_MAX, Headers, JSON_DEPTH_MAX};
 pub use gap::{Gap, GapReason};
 pub use kind::Kind;
 pub use names::{EventId, EventName, Key, Schema, SessionId, Source, Tenant, UserId};

@@ -64,7 +64,8 @@ impl From<ByteSize> for String {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, per) = UNITS.iter().rev().find(|(_, per)| self.0 != 0 && self.0 % per == 0).unwrap_or(&UNITS[0]);
+        let (unit, per) =
+            UNITS.iter().rev().find(|(_, per)| self.0 != 0 && self.0.is_multiple_of(*per)).unwrap_or(&UNITS[0]);
         write!(f, "{}{unit}", self.0 / per)
     }
 }

@@ -16,8 +16,4 @@ pub enum StartFrom {
     Since(Timestamp),
     /// With the event after this position; its tag is verified.
     After(Position),
-    /// A position was given but cannot be read as one (malformed, or it does not name this topic).
-    /// Not an error, because a browser's `EventSource` would die of one: the reader starts with the
-    /// next event and is told of the gap.
-    Unknown,
 }

@@ -130,8 +130,11 @@ impl From<Duration> for String {
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        let (unit, per) =
-            UNITS.iter().rev().find(|(_, per)| millis != 0 && millis % u128::from(*per) == 0).unwrap_or(&UNITS[1]);
+        let (unit, per) = UNITS
+            .iter()
+            .rev()
+            .find(|(_, per)| millis != 0 && millis.is_multiple_of(u128::from(*per)))
+            .unwrap_or(&UNITS[1]);
         write!(f, "{}{unit}", millis / u128::from(*per))
     }
 }
