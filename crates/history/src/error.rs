@@ -9,8 +9,9 @@ pub enum Error {
     /// Too much is waiting to be written; nothing of this batch was stored. Try again later.
     #[error("too many events are waiting to be stored")]
     Overloaded,
-    /// The store cannot write or read now (a full disk, a read-only directory); nothing of this batch was
-    /// stored. May pass.
+    /// The store cannot write or read now (a full disk, a read-only directory). May pass. Whether the event was
+    /// stored is not known: it is not there now, but may be found when the store recovers, and is announced
+    /// then. Who appends it again under its id gets it stored once.
     #[error("the event store is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The event is larger than the engine can keep.

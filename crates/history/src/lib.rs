@@ -13,6 +13,7 @@ mod policy;
 pub mod contract;
 pub mod embedded;
 pub mod memory;
+pub mod metrics;
 
 pub use error::Error;
 pub use log::{

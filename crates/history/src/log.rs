@@ -98,7 +98,8 @@ pub struct Read {
     /// Stop after the event that brings the sum of [`Draft::size`] to this or more, so that at least one
     /// event is returned if there is one.
     pub bytes_max: usize,
-    /// Events older than this are left out, as if trimmed; the log's own retention may lag behind.
+    /// Events older than this are left out, as if trimmed; the log's own retention may lag behind. The head's
+    /// `first` is then the first that is not too old; its counts still have all that is stored.
     pub age_max: Option<std::time::Duration>,
 }
 

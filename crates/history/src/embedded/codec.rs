@@ -1,0 +1,135 @@
+//! How values are laid out on the disk: little-endian numbers, strings with their length before them, and a
+//! checksum of everything at the end. Each kind of value begins with its own version.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Why stored bytes are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Damage {
+    #[error("the bytes end before the value does")]
+    Short,
+    #[error("the value has version {0}, which this program does not know")]
+    Version(u8),
+    #[error("the checksum does not match")]
+    Checksum,
+    #[error("{0} is not allowed")]
+    Field(&'static str),
+    #[error("there are bytes after the end of the value")]
+    Surplus,
+}
+
+const SUM_BYTES: usize = 4;
+
+/// The checksum also covers where a value belongs, so that one in a wrong place is noticed.
+fn sum(bytes: &[u8], place: u64) -> [u8; SUM_BYTES] {
+    let [a, b, c, d, ..] = xxh3_64_with_seed(bytes, place).to_le_bytes();
+    [a, b, c, d]
+}
+
+/// Writes one value.
+pub(super) struct Encoder(Vec<u8>);
+
+impl Encoder {
+    pub(super) fn new(version: u8, capacity: usize) -> Self {
+        let mut bytes = Vec::with_capacity(capacity + 1 + SUM_BYTES);
+        bytes.push(version);
+        Self(bytes)
+    }
+
+    pub(super) fn u8(&mut self, number: u8) {
+        self.0.push(number);
+    }
+
+    pub(super) fn u16(&mut self, number: u16) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    pub(super) fn u32(&mut self, number: u32) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    pub(super) fn u64(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    pub(super) fn i64(&mut self, number: i64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    /// At most 65535 bytes: names are far shorter.
+    pub(super) fn text(&mut self, text: &str) {
+        self.u16(u16::try_from(text.len()).unwrap_or(u16::MAX));
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// Bytes without a length: the last part of a value.
+    pub(super) fn rest(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub(super) fn finish(mut self, place: u64) -> Vec<u8> {
+        let sum = sum(&self.0, place);
+        self.0.extend_from_slice(&sum);
+        self.0
+    }
+}
+
+/// Reads one value.
+pub(super) struct Decoder<'a>(&'a [u8]);
+
+impl<'a> Decoder<'a> {
+    /// Checks version and checksum.
+    pub(super) fn new(bytes: &'a [u8], version: u8, place: u64) -> Result<Self, Damage> {
+        let (value, found) = bytes.split_last_chunk::<SUM_BYTES>().ok_or(Damage::Short)?;
+        if sum(value, place) != *found {
+            return Err(Damage::Checksum);
+        }
+        match value.split_first() {
+            Some((found, rest)) if *found == version => Ok(Self(rest)),
+            Some((found, _)) => Err(Damage::Version(*found)),
+            None => Err(Damage::Short),
+        }
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Damage::Short)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, Damage> {
+        self.take::<1>().map(|[b]| b)
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, Damage> {
+        self.take().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, Damage> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Damage> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn i64(&mut self) -> Result<i64, Damage> {
+        self.take().map(i64::from_le_bytes)
+    }
+
+    pub(super) fn text(&mut self, field: &'static str) -> Result<&'a str, Damage> {
+        let length = usize::from(self.u16()?);
+        let (text, rest) = self.0.split_at_checked(length).ok_or(Damage::Short)?;
+        self.0 = rest;
+        std::str::from_utf8(text).map_err(|_| Damage::Field(field))
+    }
+
+    /// Everything that is left.
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    pub(super) fn end(self) -> Result<(), Damage> {
+        if self.0.is_empty() { Ok(()) } else { Err(Damage::Surplus) }
+    }
+}
