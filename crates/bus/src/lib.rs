@@ -1,1 +1,38 @@
-//! .
+//! The bus: publish to topics, and read them live from any position.
+//!
+//! **A subscription is a cursor over a log; live push is only the fast path of reading it.** A [`Reader`] (one
+//! per session) holds a few bytes per subscription. A publish goes through the [`Broker`] to the log, comes
+//! back to the [`Hub`], lands in the ring of its topic's tail, and wakes the readers of that topic. A woken
+//! reader takes events from the ring, or, when it is further behind than the ring reaches, from history.
+//!
+//! What this crate is not: it knows no wire format (an [`Entry`] only keeps encoded forms for those who do)
+//! and checks no permissions.
+//!
+//! Reading order: [`Bus`], [`Reader`], `tail.rs`, `hub.rs`, [`Broker`].
+
+mod broker;
+mod bus;
+mod entry;
+mod error;
+mod hub;
+mod local;
+mod policy;
+mod reader;
+mod replay;
+mod resolve;
+mod tail;
+mod worker;
+
+pub mod metrics;
+
+pub use broker::{Broker, Receive};
+pub use bus::{Bus, Refused};
+pub use entry::{Entry, Form};
+pub use error::Error;
+pub use fanfare_history::{
+    Admin, Append, Appended, Direction, Durability, Head, Page, Read, ReadFrom, TopicPage, TopicsQuery,
+};
+pub use hub::{Hub, HubOptions};
+pub use local::LocalBroker;
+pub use policy::{History, OnSlow, Policies, Policy, PolicyOptions};
+pub use reader::{Budget, Delivery, Ended, Reader, State, Subscribe, Subscribed, SubscriptionId};

@@ -1,0 +1,32 @@
+//! What a caller of the bus can do about an error.
+
+use fanfare_model::Kind;
+
+/// Errors of publishing and reading.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The event is larger than its topic's policy allows.
+    #[error("the event has {size} bytes; topics of kind `{kind}` allow at most {size_max}")]
+    EventTooLarge {
+        /// What it has, in bytes.
+        size: usize,
+        /// What the policy allows.
+        size_max: usize,
+        /// The kind of the topic.
+        kind: String,
+    },
+    /// The log could not do it.
+    #[error(transparent)]
+    Log(#[from] fanfare_history::Error),
+}
+
+impl Error {
+    /// What the caller can do.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::EventTooLarge { .. } => Kind::TooLarge,
+            Self::Log(error) => error.kind(),
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The tail of one topic: a bounded ring of its latest events, and the readers to wake.
+//!
+//! The rule that makes lossy engines safe (design section 4): an event joins the ring only if nothing of its
+//! topic lies between it and the ring's end. Anything else is held until the hole before it has been read from
+//! the log.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use fanfare_history::Head;
+use fanfare_model::{Epoch, Event, GapReason, Position, TopicKey};
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::sync::OnceCell;
+
+use crate::entry::Entry;
+use crate::policy::Policy;
+use crate::reader::Shared;
+
+/// How much a ring may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RingLimits {
+    pub(crate) events_max: usize,
+    pub(crate) bytes_max: usize,
+}
+
+pub(crate) struct Tail {
+    pub(crate) key: TopicKey,
+    pub(crate) policy: Arc<Policy>,
+    /// Set once the broker announces this topic and the head is known.
+    pub(crate) attached: OnceCell<()>,
+    state: Mutex<TailState>,
+    /// Per worker: the readers that live there.
+    local: Box<[Local]>,
+    /// How many readers hold this tail; it is dropped from the hub a while after the last one.
+    pub(crate) readers: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Local {
+    /// Whether this tail is waiting in the worker's inbox already.
+    queued: AtomicBool,
+    readers: Mutex<Slab<LocalReader>>,
+}
+
+struct LocalReader {
+    shared: Arc<Shared>,
+    subscription: u32,
+}
+
+struct TailState {
+    /// The latest event of the ring, or the log's head when the ring was last empty.
+    head: Position,
+    /// Counts the lives of the log while this tail exists: a reader in an earlier one is told why it ended.
+    life: u32,
+    life_began_because: GapReason,
+    /// Every event in `(floor, head]` is in the ring.
+    floor: u64,
+    ring: VecDeque<Arc<Entry>>,
+    ring_bytes: usize,
+    /// Events that came before the head was known, or that lie beyond a hole.
+    held: BTreeMap<u64, Arc<Event>>,
+    /// The highest offset heard of; a fill reads until here, even if `held` had no room for all of it.
+    heard: u64,
+    attached: bool,
+    filling: bool,
+    idle_since: Instant,
+}
+
+/// What an announced event did to a tail.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ingested {
+    /// Readers have something new.
+    pub(crate) advanced: bool,
+    /// A hole must be filled from the log, and nobody is at it yet.
+    pub(crate) fill: bool,
+    /// By how much the ring grew, in bytes (negative if it shrank).
+    pub(crate) bytes: isize,
+}
+
+/// What a tail has for a reader.
+pub(crate) enum Taken {
+    /// It has been given everything.
+    All,
+    /// The budget ended before the events did.
+    More,
+    /// The ring no longer reaches back to the reader.
+    Behind { newest_prev: u64 },
+    /// The log began a new life.
+    Reborn { reason: GapReason, life: u32, head: Position },
+}
+
+impl Tail {
+    pub(crate) fn new(key: TopicKey, policy: Arc<Policy>, workers: usize) -> Self {
+        Self {
+            key,
+            policy,
+            attached: OnceCell::new(),
+            state: Mutex::new(TailState {
+                // Replaced when the head is known; nobody reads before that.
+                head: Position::origin(Epoch::generate()),
+                life: 0,
+                life_began_because: GapReason::Epoch,
+                floor: 0,
+                ring: VecDeque::new(),
+                ring_bytes: 0,
+                held: BTreeMap::new(),
+                heard: 0,
+                attached: false,
+                filling: false,
+                idle_since: Instant::now(),
+            }),
+            local: (0..workers).map(|_| Local::default()).collect(),
+            readers: AtomicUsize::new(0),
+        }
+    }
+
+    /// The head is known and everything after it is announced.
+    pub(crate) fn attach(&self, head: &Head, limits: RingLimits) -> Ingested {
+        let mut state = self.state.lock();
+        state.head = head.last;
+        state.floor = head.last.offset;
+        state.attached = true;
+        let mut done = Ingested::default();
+        state.release_held(limits, &mut done);
+        done
+    }
+
+    /// Takes an announced event.
+    pub(crate) fn ingest(&self, event: &Arc<Event>, limits: RingLimits) -> Ingested {
+        self.state.lock().ingest(event, limits)
+    }
+
+    /// Takes an event that was read from the log to close a hole. What lies between the ring's end and it has been
+    /// trimmed from the log, so the ring begins anew with it; readers before it find the gap in the log themselves.
+    pub(crate) fn ingest_from_log(&self, event: &Arc<Event>, limits: RingLimits) -> Ingested {
+        let mut state = self.state.lock();
+        if event.epoch == state.head.epoch && event.prev > state.head.offset {
+            let freed = state.ring_bytes;
+            state.ring.clear();
+            state.ring_bytes = 0;
+            state.floor = event.prev;
+            state.head.offset = event.prev;
+            let mut done = state.ingest(event, limits);
+            done.bytes -= freed.cast_signed();
+            return done;
+        }
+        state.ingest(event, limits)
+    }
+
+    /// Nothing up to `head` is left in the log: the ring begins anew after it.
+    pub(crate) fn skip_to(&self, head: &Head) -> Ingested {
+        let mut state = self.state.lock();
+        let bytes = -state.ring_bytes.cast_signed();
+        state.ring.clear();
+        state.ring_bytes = 0;
+        state.head = head.last;
+        state.floor = head.last.offset;
+        state.held = state.held.split_off(&(head.last.offset + 1));
+        Ingested { advanced: true, fill: false, bytes }
+    }
+
+    /// The log was purged, or has forked.
+    pub(crate) fn rebirth(&self, head: &Head, reason: GapReason, limits: RingLimits) -> Ingested {
+        self.state.lock().rebirth(head, reason, limits)
+    }
+
+    /// The head as this tail knows it, and the life it is in.
+    pub(crate) fn head(&self) -> (Position, u32) {
+        let state = self.state.lock();
+        (state.head, state.life)
+    }
+
+    /// Whether the ring holds everything after `offset` up to the head.
+    pub(crate) fn reaches(&self, offset: u64) -> bool {
+        let state = self.state.lock();
+        offset >= state.floor
+    }
+
+    /// The position of the event at `offset`, if the ring can tell: `None` if it is not in the ring.
+    pub(crate) fn position_at(&self, offset: u64) -> Option<Position> {
+        let state = self.state.lock();
+        if offset == state.head.offset {
+            return Some(state.head);
+        }
+        state.find(offset).map(|entry| entry.event.position())
+    }
+
+    /// The offset before the last `n` events, if the ring holds that many.
+    pub(crate) fn before_last(&self, n: usize) -> Option<u64> {
+        let state = self.state.lock();
+        match n {
+            0 => Some(state.head.offset),
+            n => state.ring.len().checked_sub(n).map(|first| state.ring[first].event.prev),
+        }
+    }
+
+    /// Gives `give` the entries after `after` until it refuses one.
+    pub(crate) fn take(&self, after: u64, life: u32, mut give: impl FnMut(&Arc<Entry>) -> bool) -> Taken {
+        let state = self.state.lock();
+        if life != state.life {
+            return Taken::Reborn { reason: state.life_began_because, life: state.life, head: state.head };
+        }
+        if after < state.floor {
+            return Taken::Behind { newest_prev: state.ring.back().map_or(state.head.offset, |e| e.event.prev) };
+        }
+        let first = state.ring.partition_point(|entry| entry.event.offset <= after);
+        for entry in state.ring.range(first..) {
+            if !give(entry) {
+                return Taken::More;
+            }
+        }
+        Taken::All
+    }
+
+    /// Registers a reader on a worker; it is woken from now on.
+    pub(crate) fn register(&self, worker: usize, shared: Arc<Shared>, subscription: u32) -> usize {
+        self.local[worker].readers.lock().insert(LocalReader { shared, subscription })
+    }
+
+    /// Ends what [`Tail::register`] began.
+    pub(crate) fn unregister(&self, worker: usize, key: usize) {
+        drop(self.local[worker].readers.lock().try_remove(key));
+    }
+
+    /// Whether a worker must be told of news; says yes once until [`Tail::wake_readers`] ran there.
+    pub(crate) fn queue_for(&self, worker: usize) -> bool {
+        let local = &self.local[worker];
+        !local.readers.lock().is_empty() && !local.queued.swap(true, Ordering::AcqRel)
+    }
+
+    /// Marks every reader on `worker` and wakes those that wait. Runs on that worker.
+    pub(crate) fn wake_readers(&self, worker: usize) {
+        let local = &self.local[worker];
+        // First, so that news that come during the walk queue the tail again.
+        local.queued.store(false, Ordering::Release);
+        for (_, reader) in local.readers.lock().iter() {
+            reader.shared.mark_ready(reader.subscription);
+        }
+    }
+
+    /// Where a fill must read from, and how far; `None` if there is no hole.
+    pub(crate) fn hole(&self) -> Option<(u64, u64)> {
+        let state = self.state.lock();
+        (state.heard > state.head.offset).then_some((state.head.offset, state.heard))
+    }
+
+    /// A fill has ended (or given up).
+    pub(crate) fn filled(&self) {
+        self.state.lock().filling = false;
+    }
+
+    /// Begins a fill for a head that is known to be further on, unless one is under way.
+    pub(crate) fn begin_fill_to(&self, offset: u64) -> bool {
+        let mut state = self.state.lock();
+        state.heard = state.heard.max(offset);
+        state.heard > state.head.offset && !std::mem::replace(&mut state.filling, true)
+    }
+
+    /// One reader has left. Undoes what [`crate::Hub::acquire`] did.
+    pub(crate) fn release(&self) {
+        if self.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.state.lock().idle_since = Instant::now();
+        }
+    }
+
+    /// For how long there has been no reader.
+    pub(crate) fn idle_for(&self) -> std::time::Duration {
+        self.state.lock().idle_since.elapsed()
+    }
+
+    /// Drops events from the ring that were appended before `before`, and says how many bytes that freed.
+    pub(crate) fn drop_older(&self, before: fanfare_model::Timestamp) -> usize {
+        let mut state = self.state.lock();
+        let bytes = state.ring_bytes;
+        while state.ring.front().is_some_and(|entry| entry.event.time < before) {
+            state.pop();
+        }
+        if state.ring.is_empty() {
+            state.ring.shrink_to_fit();
+        }
+        bytes - state.ring_bytes
+    }
+
+    pub(crate) fn ring_bytes(&self) -> usize {
+        self.state.lock().ring_bytes
+    }
+}
+
+impl TailState {
+    fn find(&self, offset: u64) -> Option<&Arc<Entry>> {
+        let at = self.ring.binary_search_by_key(&offset, |entry| entry.event.offset).ok()?;
+        self.ring.get(at)
+    }
+
+    fn ingest(&mut self, event: &Arc<Event>, limits: RingLimits) -> Ingested {
+        let mut done = Ingested::default();
+        if !self.attached {
+            self.hold(event, limits);
+            return done;
+        }
+        if event.epoch != self.head.epoch {
+            // A hint from another life: the rebirth itself is announced, or found by comparing heads.
+            return done;
+        }
+        if event.offset <= self.head.offset {
+            return done;
+        }
+        if event.prev > self.head.offset {
+            self.hold(event, limits);
+            done.fill = !std::mem::replace(&mut self.filling, true);
+            return done;
+        }
+        self.push(Arc::clone(event), limits, &mut done);
+        self.release_held(limits, &mut done);
+        done
+    }
+
+    fn hold(&mut self, event: &Arc<Event>, limits: RingLimits) {
+        self.heard = self.heard.max(event.offset);
+        // What does not fit is not lost: the fill reads the log up to `heard`.
+        if self.held.len() < limits.events_max {
+            self.held.insert(event.offset, Arc::clone(event));
+        }
+    }
+
+    fn release_held(&mut self, limits: RingLimits, done: &mut Ingested) {
+        while let Some(next) = self.held.first_entry() {
+            if next.get().epoch != self.head.epoch || *next.key() <= self.head.offset {
+                next.remove();
+            } else if next.get().prev <= self.head.offset {
+                let event = next.remove();
+                self.push(event, limits, done);
+            } else {
+                done.fill |= !std::mem::replace(&mut self.filling, true);
+                return;
+            }
+        }
+        if self.heard > self.head.offset {
+            done.fill |= !std::mem::replace(&mut self.filling, true);
+        }
+    }
+
+    fn push(&mut self, event: Arc<Event>, limits: RingLimits, done: &mut Ingested) {
+        let before = self.ring_bytes;
+        self.head = event.position();
+        self.heard = self.heard.max(event.offset);
+        let entry = Arc::new(Entry::new(event));
+        self.ring_bytes += entry.weight();
+        self.ring.push_back(entry);
+        while self.ring.len() > 1 && (self.ring.len() > limits.events_max || self.ring_bytes > limits.bytes_max) {
+            self.pop();
+        }
+        done.advanced = true;
+        done.bytes += self.ring_bytes.cast_signed() - before.cast_signed();
+    }
+
+    fn pop(&mut self) {
+        if let Some(entry) = self.ring.pop_front() {
+            self.ring_bytes -= entry.weight();
+            self.floor = entry.event.offset;
+        }
+    }
+
+    fn rebirth(&mut self, head: &Head, reason: GapReason, limits: RingLimits) -> Ingested {
+        let mut done = Ingested { advanced: true, fill: false, bytes: -self.ring_bytes.cast_signed() };
+        if !self.attached {
+            return Ingested::default();
+        }
+        self.ring.clear();
+        self.ring_bytes = 0;
+        self.head = head.last;
+        self.floor = head.last.offset;
+        self.heard = head.last.offset;
+        self.life += 1;
+        self.life_began_because = reason;
+        self.release_held(limits, &mut done);
+        done
+    }
+}

@@ -1,0 +1,72 @@
+//! What each worker does for the hub: wake the readers that live on it.
+
+use std::sync::Arc;
+
+use fanfare_lifecycle::{Lifecycle, TaskKind};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::hub::Hub;
+use crate::tail::Tail;
+
+/// Something for a worker to do.
+pub(crate) enum Work {
+    /// Wake this tail's readers here.
+    Wake(Arc<Tail>),
+    /// Close the hole in this tail.
+    Fill(Arc<Tail>),
+    /// Compare heads with the engine.
+    CheckHeads,
+}
+
+/// What waits for a worker. Bounded by the number of tails: each is in it at most once for each kind of work.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    work: Mutex<Vec<Work>>,
+    news: Notify,
+}
+
+impl Inbox {
+    pub(crate) fn push(&self, work: Work) {
+        let mut queue = self.work.lock();
+        let first = queue.is_empty();
+        queue.push(work);
+        drop(queue);
+        if first {
+            self.news.notify_one();
+        }
+    }
+}
+
+/// Serves the inbox of worker `index` until dropped. Must run on the runtime on which the readers of that worker
+/// run, so that waking them stays on that core.
+pub(crate) async fn run(hub: Arc<Hub>, index: usize, life: Lifecycle) {
+    let inbox = &hub.inboxes[index];
+    let mut work = Vec::new();
+    loop {
+        std::mem::swap(&mut *inbox.work.lock(), &mut work);
+        if work.is_empty() {
+            inbox.news.notified().await;
+            continue;
+        }
+        for item in work.drain(..) {
+            match item {
+                Work::Wake(tail) => tail.wake_readers(index),
+                Work::Fill(tail) => {
+                    let hub = Arc::clone(&hub);
+                    life.spawn(TaskKind::Background, "fill a hole", async move { hub.fill(&tail).await });
+                }
+                Work::CheckHeads => {
+                    let hub = Arc::clone(&hub);
+                    life.spawn(TaskKind::Background, "compare heads", async move {
+                        if let Err(error) = hub.check_heads().await {
+                            tracing::warn!(error = %error, "heads could not be compared");
+                        }
+                    });
+                }
+            }
+        }
+        // Let the readers that were woken run before the next round.
+        tokio::task::yield_now().await;
+    }
+}

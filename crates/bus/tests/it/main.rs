@@ -1,0 +1,8 @@
+//! The bus from outside: publish, subscribe, fall behind, lose announcements.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what tests share")]
+
+mod lossy;
+mod resume;
+mod slow;
+mod support;
