@@ -1,1 +1,28 @@
-//! .
+//! What every client session shares, whatever its protocol, and what a bidirectional one may do.
+//!
+//! [`Node`] is the set of handles a gateway is made with. [`access`] decides who may do what; [`Registry`] knows
+//! every session of this node and is the one place that ends them (expiry, revocation, drain, age, an
+//! administrator) and reminds them to ping, so that no connection owns a timer. [`From`] reads where a
+//! subscription begins. [`client`] is the state machine of a bidirectional session; a [`client::Dialect`] puts
+//! it on a wire.
+//!
+//! What this crate is not: it knows no wire format and owns no socket.
+
+mod connection;
+mod from;
+mod goodbye;
+mod node;
+mod options;
+mod registry;
+
+pub mod access;
+pub mod client;
+pub mod metrics;
+pub mod problem;
+
+pub use connection::Connection;
+pub use from::From;
+pub use goodbye::Goodbye;
+pub use node::Node;
+pub use options::Options;
+pub use registry::{Nudge, Protocol, Query, Registry, Session, SessionInfo, SessionPage, TooMany};

@@ -1,0 +1,67 @@
+//! Where a client wants to begin, as it writes it.
+
+use fanfare_model::{Cursor, Invalid, StartFrom, Timestamp, Topic};
+
+/// Where to begin, for one or several topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    /// `now`
+    Now,
+    /// `start`
+    Start,
+    /// `last:N`
+    Last(u32),
+    /// `since:TIME`
+    Since(Timestamp),
+    /// A position or a cursor.
+    Cursor(Cursor),
+}
+
+impl From {
+    /// Reads the text form: `now`, `start`, `last:50`, `since:2026-11-21T10:00:00Z`, or a cursor.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match text.split_once(':') {
+            None if text == "now" => Ok(Self::Now),
+            None if text == "start" => Ok(Self::Start),
+            Some(("last", n)) => Ok(Self::Last(
+                n.parse().map_err(|_| Invalid::new("from", "has a `last:` without a whole number; write `last:50`"))?,
+            )),
+            Some(("since", time)) => Timestamp::parse(time).map(Self::Since),
+            _ => text.parse().map(Self::Cursor).map_err(|_| {
+                Invalid::new(
+                    "from",
+                    "is none of `now`, `start`, `last:50`, `since:2026-11-21T10:00:00Z` and is not a cursor",
+                )
+            }),
+        }
+    }
+
+    /// Where `topic` begins. `only`: no other topic is asked for with this. A cursor that does not name the topic
+    /// says nothing about it, so it begins now.
+    pub fn for_topic(&self, topic: &Topic, only: bool) -> StartFrom {
+        match self {
+            Self::Now => StartFrom::Now,
+            Self::Start => StartFrom::Start,
+            Self::Last(n) => StartFrom::Last(*n),
+            Self::Since(time) => StartFrom::Since(*time),
+            Self::Cursor(cursor) => cursor.position_of(topic, only).map_or(StartFrom::Now, StartFrom::After),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_forms() {
+        assert_eq!(From::parse("now"), Ok(From::Now));
+        assert_eq!(From::parse("start"), Ok(From::Start));
+        assert_eq!(From::parse("last:5"), Ok(From::Last(5)));
+        assert_eq!(From::parse("since:1000"), Ok(From::Since(Timestamp::from_seconds(1))));
+        assert!(matches!(From::parse("k3J9.17.0x7"), Ok(From::Cursor(_))));
+        for bad in ["", "later", "last:", "last:-1", "since:abc", "k3J9.17"] {
+            assert!(From::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

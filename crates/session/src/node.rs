@@ -1,0 +1,27 @@
+//! The handles of this node that every gateway works with.
+
+use std::sync::Arc;
+
+use fanfare_auth::Auth;
+use fanfare_bus::Bus;
+use fanfare_lifecycle::Lifecycle;
+use fanfare_model::Clock;
+
+use crate::{Options, Registry};
+
+/// What a gateway is made with: cheap to clone, one per worker (its [`Bus`] is that worker's).
+#[derive(Clone)]
+pub struct Node {
+    /// Who may come in, and who they are.
+    pub auth: Auth,
+    /// Topics.
+    pub bus: Bus,
+    /// Sessions.
+    pub sessions: Registry,
+    /// Limits of sessions.
+    pub options: Arc<Options>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The life of the process.
+    pub life: Lifecycle,
+}
