@@ -1,0 +1,16 @@
+//! The gateway over a memory log, driven through its router; the numbers of cases are those of
+//! `reference/sse.md` section 9.
+
+#![expect(clippy::unwrap_used, reason = "clippy knows tests only by their attribute, not what they share")]
+
+#[path = "../../src/parser.rs"]
+mod parser;
+
+mod delivery;
+mod documents;
+mod ends;
+mod poll;
+mod refusals;
+mod requests;
+mod resume;
+mod server;
