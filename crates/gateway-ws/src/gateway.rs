@@ -1,0 +1,160 @@
+//! The route, and the way from a request to a connection.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::Response;
+use axum::routing::any;
+use bytes::Bytes;
+use fanfare_auth::{Door, Principal};
+use fanfare_lifecycle::{Lifecycle, Phase, TaskKind};
+use fanfare_model::Kind;
+use fanfare_session::client::{Client, Host, Peer};
+use fanfare_session::{Node, Protocol, access};
+use http::header;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use metrics::counter;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::Options;
+use crate::connection::{self, Settings};
+use crate::handshake::{self, Accepted, Rejected};
+use crate::metrics::{Handles, REFUSED};
+use crate::origin::Origins;
+
+/// The most bytes of a `User-Agent` that are kept.
+const AGENT_BYTES_MAX: usize = 128;
+
+/// What all connections of this gateway on one worker share.
+pub(crate) struct Gateway {
+    host: Arc<Host>,
+    settings: Arc<Settings>,
+    origins: Origins,
+    /// A permit for each connection that has not said who it is.
+    arrivals: Arc<Semaphore>,
+}
+
+/// The route `/v1/ws` on the worker of `node`. The server must run it with upgrades, over HTTP/1.1, on the runtime
+/// of that worker; the client's address is taken from a [`ConnectInfo`] among the request's extensions.
+pub fn router(node: Node, options: Arc<Options>) -> Router {
+    let gateway = Gateway {
+        origins: Origins::of(&options.allowed_origins),
+        arrivals: Arc::new(Semaphore::new(options.unconnected_max.min(Semaphore::MAX_PERMITS))),
+        host: Arc::new(Host::new(node, options.limits(), Protocol::WebSocket)),
+        settings: Arc::new(Settings { options, metrics: Handles::new() }),
+    };
+    Router::new().route("/v1/ws", any(upgrade)).with_state(Arc::new(gateway))
+}
+
+async fn upgrade(State(gateway): State<Arc<Gateway>>, mut request: Request) -> Response {
+    let upgrading = hyper::upgrade::on(&mut request);
+    let (head, _) = request.into_parts();
+    let (accepted, principal, permit) = match gateway.admit(&head) {
+        Ok(admitted) => admitted,
+        Err(rejected) => {
+            counter!(REFUSED, "reason" => rejected.code()).increment(1);
+            return rejected.response();
+        }
+    };
+    let response = accepted.response::<Body>();
+    let peer = Peer {
+        address: head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()),
+        agent: agent(&head.headers),
+    };
+    let life = gateway.host.node.life.clone();
+    let client = Client::new(Arc::clone(&gateway.host), accepted.dialect, peer);
+    let place = head.extensions.get::<fanfare_session::Connection>().map(|about| Arc::clone(&about.place));
+    let arrival = Arrival { client, principal, permit, place, settings: Arc::clone(&gateway.settings) };
+    let serving = life.clone();
+    life.spawn(TaskKind::Connection, "websocket handshake", async move {
+        let stop = serving.hard().clone();
+        tokio::select! {
+            // An error: the client is gone before the answer was out, and there is nobody to tell.
+            upgraded = upgrading => if let Ok(upgraded) = upgraded { serve(&serving, upgraded, arrival) },
+            () = stop.cancelled() => {}
+        }
+    });
+    response
+}
+
+impl Gateway {
+    fn admit(
+        &self,
+        head: &http::request::Parts,
+    ) -> Result<(Accepted, Option<Principal>, OwnedSemaphorePermit), Rejected> {
+        let mut accepted = handshake::check(head, &self.origins)?;
+        if self.host.node.life.phase() >= Phase::Draining {
+            return Err(Rejected::busy(Kind::Unavailable, "this node is stopping; connect again"));
+        }
+        let principal = accepted
+            .token
+            .take()
+            .map(|token| access::authenticate(&self.host.node, Door::Client, Some(&token)))
+            .transpose()
+            .map_err(Rejected::credentials)?;
+        let permit = Arc::clone(&self.arrivals)
+            .try_acquire_owned()
+            .map_err(|_| Rejected::busy(Kind::Overloaded, "too many connections wait to say who they are"))?;
+        Ok((accepted, principal, permit))
+    }
+}
+
+/// A client at the moment its connection has become a WebSocket.
+pub(crate) struct Arrival {
+    pub(crate) client: Client,
+    /// Who it is, if it has said so in the handshake.
+    pub(crate) principal: Option<Principal>,
+    /// Its place among those who have not said who they are.
+    pub(crate) permit: OwnedSemaphorePermit,
+    /// Its place among the connections of the node, held as long as the socket is.
+    pub(crate) place: Option<Place>,
+    pub(crate) settings: Arc<Settings>,
+}
+
+type Place = Arc<dyn Any + Send + Sync>;
+
+/// Starts the connection's own task, which then is all there is of it: on the bare socket if there is one beneath, so
+/// that nothing of the HTTP connection stays in memory; otherwise (TLS, or a stream of another kind) on whatever
+/// carries the upgrade.
+fn serve(life: &Lifecycle, upgraded: Upgraded, arrival: Arrival) {
+    let stop = life.hard().clone();
+    match bare(upgraded) {
+        Ok((stream, read_ahead)) => {
+            let connection = connection::run(stream, read_ahead, arrival);
+            life.spawn(TaskKind::Connection, "websocket", until(stop, connection));
+        }
+        Err(upgraded) => {
+            let connection = connection::run(TokioIo::new(upgraded), Bytes::new(), arrival);
+            life.spawn(TaskKind::Connection, "websocket", until(stop, connection));
+        }
+    }
+}
+
+async fn until(stop: CancellationToken, connection: impl Future<Output = ()>) {
+    tokio::select! {
+        () = connection => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Both ways in which hyper may hold the socket: wrapped by the server that tells HTTP/1.1 from HTTP/2, or not.
+fn bare(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
+    let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    upgraded.downcast::<TokioIo<TcpStream>>().map(|parts| (parts.io.into_inner(), parts.read_buf))
+}
+
+fn agent(headers: &http::HeaderMap) -> Option<Arc<str>> {
+    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    // Visible ASCII, so that every byte is a boundary.
+    Some(text[..text.len().min(AGENT_BYTES_MAX)].into())
+}
