@@ -1,0 +1,281 @@
+//! The `OpenAPI` document and the page to read it.
+
+use std::collections::BTreeMap;
+use std::future::{Ready, ready};
+use std::sync::LazyLock;
+
+use axum::response::{IntoResponse as _, Response};
+use fanfare_model::Gap;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use serde::Serialize;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+use crate::{events, health, keys, publish, sessions, topic_list, topics};
+
+/// The page may load nothing from anywhere else and cannot be framed.
+const PAGE_POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; \
+    style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const PAGE: &str = include_str!("docs.html");
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Fanfare HTTP API",
+        description = "For backends: publish, read history, look after topics, sessions and API keys.\n\n\
+            Times are whole microseconds since 1970 unless said otherwise. Errors are RFC 9457 problems with a stable \
+            `code`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "events", description = "Publish, and read what was published."),
+        (name = "topics", description = "Look at topics, list them, remove events."),
+        (name = "sessions", description = "The client connections of this node."),
+        (name = "keys", description = "API keys, for backends."),
+        (name = "node", description = "Health, metrics, and this document."),
+    ),
+    paths(
+        publish::publish, publish::publish_raw, events::read, topics::delete_events, topics::get, topic_list::list,
+        sessions::list, sessions::count, sessions::end, sessions::end_of_user, keys::create, keys::list, keys::revoke,
+        document, page, health::livez, health::readyz, health::metrics,
+    ),
+    components(schemas(PublishRequest, Message, EventBody, GapBody, GrantBody, Problem, events::DirectionName)),
+    security(("bearer" = [])),
+    modifiers(&Common),
+)]
+struct Document;
+
+/// What every operation shares.
+struct Common;
+
+impl Modify for Common {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A JWT with the audience of server doors, or an API key (`ffk_…`)."))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.security_schemes.insert("bearer".to_owned(), RefOr::T(SecurityScheme::Http(bearer)));
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let problem = ResponseBuilder::new()
+            .description("What went wrong.")
+            .content(fanfare_session::problem::CONTENT_TYPE, problem)
+            .build();
+        components.responses.insert("Problem".to_owned(), RefOr::T(problem));
+        for (path, item) in &mut document.paths.paths {
+            let operations = [&mut item.get, &mut item.post, &mut item.delete];
+            for operation in operations.into_iter().flatten().filter(|_| path.starts_with("/v1/")) {
+                let problem = || RefOr::Ref(Ref::from_response_name("Problem"));
+                let responses: &mut BTreeMap<_, _> = &mut operation.responses.responses;
+                for status in ["400", "401", "403", "default"] {
+                    responses.entry(status.to_owned()).or_insert_with(problem);
+                }
+                if operation.request_body.is_some() {
+                    for status in ["408", "413", "415"] {
+                        responses.entry(status.to_owned()).or_insert_with(problem);
+                    }
+                }
+            }
+        }
+    }
+}
+
+static JSON: LazyLock<String> = LazyLock::new(|| Document::openapi().to_json().unwrap_or_default());
+
+/// The document.
+pub(crate) fn json() -> &'static str {
+    &JSON
+}
+
+/// This document
+///
+/// What every route takes and answers, for people and for generators of clients.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    operation_id = "openapi",
+    tag = "node",
+    security(()),
+    responses((status = 200, body = serde_json::Value, description = "OpenAPI 3.1."))
+)]
+pub(crate) fn document() -> Ready<Response> {
+    ready(([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], json()).into_response())
+}
+
+/// A page to read this document
+///
+/// With a form to try each route.
+#[utoipa::path(
+    get,
+    path = "/docs",
+    operation_id = "docs",
+    tag = "node",
+    security(()),
+    responses((status = 200, body = String, content_type = "text/html", description = "The page."))
+)]
+pub(crate) fn page() -> Ready<Response> {
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    ready((headers, PAGE).into_response())
+}
+
+/// A batch to publish: exactly one of `topic` and `topics`, exactly one of `message` and `messages`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `publish::batch` reads")]
+pub(crate) struct PublishRequest {
+    /// The topic.
+    #[schema(min_length = 1, max_length = 255, example = "orders:42")]
+    topic: Option<String>,
+    /// The topics, each once.
+    #[schema(min_items = 1, max_items = 1000)]
+    topics: Option<Vec<String>>,
+    message: Option<Message>,
+    /// The messages, in the order they are to have.
+    #[schema(min_items = 1, max_items = 1000)]
+    messages: Option<Vec<Message>>,
+}
+
+/// A message as a publisher writes it. A member that is not listed is refused.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `fanfare_model::json::Message` reads")]
+pub(crate) struct Message {
+    /// The publisher's own id: the idempotency key. Default: a fresh UUID.
+    #[schema(min_length = 1, max_length = 128)]
+    id: Option<String>,
+    /// What kind of thing it says; SSE's `event:`. Must not begin with `fanfare.`.
+    #[schema(min_length = 1, max_length = 128)]
+    name: Option<String>,
+    /// The payload: any JSON value, unless `encoding` says otherwise.
+    data: serde_json::Value,
+    /// How `data`, then a string, is to be read: `text` (as it is) or `base64` (bytes).
+    #[schema(value_type = Option<String>, pattern = "^(text|base64)$")]
+    encoding: Option<String>,
+    /// What it is about; readers that conflate keep the latest event of each key.
+    #[schema(min_length = 1, max_length = 255)]
+    key: Option<String>,
+    /// When it happened, in microseconds since 1970.
+    occurred_at: Option<i64>,
+    /// At most 16 strings under names of visible ASCII in lower case, 4096 bytes in all.
+    headers: Option<BTreeMap<String, String>>,
+    /// Name of the schema of the data.
+    #[schema(min_length = 1, max_length = 255)]
+    schema: Option<String>,
+    /// Where it came from. Default `api`.
+    #[schema(min_length = 1, max_length = 255)]
+    source: Option<String>,
+}
+
+/// An event.
+#[derive(ToSchema)]
+#[schema(as = Event, example = json!({
+    "topic": "orders:42", "position": "1TzKqX.18.2dT", "offset": 18, "id": "order-42-paid", "name": "paid",
+    "time": 1_763_719_200_123_456_i64, "source": "api", "data": {"total": 12.5}
+}))]
+#[expect(dead_code, reason = "describes what `fanfare_model::json::write_event` writes")]
+pub(crate) struct EventBody {
+    /// The topic.
+    topic: String,
+    /// The position at this event: continue from it in any protocol.
+    position: String,
+    /// Its place in the topic's log, from 1.
+    offset: u64,
+    /// Its id.
+    id: String,
+    /// What kind of thing it says.
+    name: Option<String>,
+    /// When it was appended, in microseconds since 1970. Never decreases within a topic.
+    time: i64,
+    /// The user who published it, if a client did.
+    user: Option<String>,
+    /// Where it came from.
+    source: Option<String>,
+    /// What it is about.
+    key: Option<String>,
+    /// When it happened, as the publisher says, in microseconds since 1970.
+    occurred_at: Option<i64>,
+    /// Small string map.
+    headers: Option<BTreeMap<String, String>>,
+    /// Name of the schema of the data.
+    schema: Option<String>,
+    /// Absent if `data` is the JSON value itself; else `data` is a string: `text` or `base64`.
+    encoding: Option<String>,
+    /// The payload.
+    data: serde_json::Value,
+}
+
+/// A page of a topic's history.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `events::page` writes")]
+pub(crate) struct EventPage {
+    /// The events, in the direction of reading.
+    #[schema(value_type = Vec<EventBody>)]
+    events: Vec<EventBody>,
+    #[schema(value_type = crate::head::HeadBody)]
+    head: crate::head::HeadBody,
+    /// Where to go on: pass it as `from`, with the same `direction`.
+    next: String,
+    /// Whether there is more in the direction of reading.
+    more: bool,
+    gap: Option<GapBody>,
+}
+
+/// Events that were asked for and are gone.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Gap, example = json!({"from": 3, "to": 7, "reason": "trimmed"}))]
+pub(crate) struct GapBody {
+    /// The first offset that is missing.
+    from: u64,
+    /// The last offset that is missing. For `epoch` and `fork`: the one before that at which the page begins.
+    to: u64,
+    /// `trimmed`: removed by retention; `epoch`: the position is of an earlier life of the log; `fork`: this log
+    /// does not hold the event that the position names.
+    reason: &'static str,
+}
+
+impl From<Gap> for GapBody {
+    fn from(gap: Gap) -> Self {
+        Self { from: gap.from, to: gap.to, reason: gap.reason.as_str() }
+    }
+}
+
+/// What may be done with which topics.
+#[derive(ToSchema)]
+#[schema(as = Grant)]
+#[expect(dead_code, reason = "describes `fanfare_auth::Grant`")]
+pub(crate) struct GrantBody {
+    /// Topics: exact (`orders:42`), or with `*` as the last segment (`orders:*`, `*`).
+    topics: Vec<String>,
+    /// What may be done: `subscribe`, `publish`, `history`, `presence`, `query`, `admin`.
+    allow: Vec<String>,
+}
+
+/// What went wrong (RFC 9457). Further members may stand beside these.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "type": "urn:fanfare:error:invalid_request", "title": "The request is wrong", "status": 400,
+    "detail": "messages[3].name: event name is empty", "code": "invalid_request", "at": "/messages/3/name"
+}))]
+#[expect(dead_code, reason = "describes what `Fault` answers")]
+pub(crate) struct Problem {
+    /// A name for the code.
+    r#type: String,
+    /// What kind of problem it is.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// A sentence for the developer.
+    detail: String,
+    /// The stable code, for programs.
+    code: String,
+    /// JSON pointer of the part of the body that is wrong.
+    at: Option<String>,
+    /// The topic that was refused.
+    topic: Option<String>,
+    /// When to try again, in milliseconds from now.
+    retry_after_ms: Option<u64>,
+}

@@ -1,0 +1,202 @@
+//! The client sessions of this node: listing, counting, ending.
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use fanfare_auth::{Action, Principal};
+use fanfare_model::{SessionId, UserId};
+use fanfare_session::{Query, SessionInfo};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::Api;
+use crate::caller::Caller;
+use crate::fault::Fault;
+use crate::params::Params;
+
+/// One client connection.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "5f0c…", "user": "alice", "protocol": "websocket", "connected_at": 1_763_719_200_123_456_i64,
+    "expires_at": 1_763_722_800_000_000_i64, "address": "192.0.2.7", "client": "web/1.2"
+}))]
+pub(crate) struct SessionBody {
+    /// Its id.
+    id: String,
+    /// Its user, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    /// What it speaks: `sse`, `ndjson` or `websocket`.
+    protocol: &'static str,
+    /// When it came, in microseconds since 1970.
+    connected_at: i64,
+    /// When its credential ends, in microseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
+    /// The client's address, as the server sees it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    /// How the client names itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<String>,
+}
+
+impl From<SessionInfo> for SessionBody {
+    fn from(info: SessionInfo) -> Self {
+        Self {
+            id: info.id.into(),
+            user: info.user.map(String::from),
+            protocol: info.protocol.as_str(),
+            connected_at: info.connected_at.as_micros(),
+            expires_at: info.expires_at.map(fanfare_model::Timestamp::as_micros),
+            address: info.address.map(|address| address.to_string()),
+            client: info.client.map(|client| client.as_ref().to_owned()),
+        }
+    }
+}
+
+/// A page of sessions, by id.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SessionListBody {
+    sessions: Vec<SessionBody>,
+    /// How many sessions there are in all (of the user, if one is given).
+    total: usize,
+    /// Whether there are more: go on with `after=<next>`.
+    more: bool,
+    /// Where to go on; absent if there are no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// How many sessions there are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SessionCount {
+    /// How many (of the user, if one is given).
+    #[schema(example = 3)]
+    count: usize,
+}
+
+/// How many sessions were ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Disconnected {
+    /// How many.
+    #[schema(example = 1)]
+    disconnected: usize,
+}
+
+/// List sessions
+///
+/// The client sessions of this node and of the credential's tenant. Needs `admin` on `*`.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions",
+    operation_id = "list_sessions",
+    tag = "sessions",
+    params(
+        ("user" = Option<String>, Query, description = "Only sessions of this user.", example = json!("alice")),
+        ("after" = Option<String>, Query, description = "Only sessions after this id."),
+        ("limit" = Option<u64>, Query, description = "The most sessions of the page. Default 100, at most 1000."),
+    ),
+    responses((status = 200, body = SessionListBody, description = "A page of sessions.")),
+)]
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Caller(principal): Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<SessionListBody>, Fault> {
+    principal.authorize_any(Action::Admin)?;
+    let params = Params::parse(query.as_deref(), &["user", "after", "limit"])?;
+    let query = Query {
+        tenant: principal.tenant,
+        user: params.parsed::<UserId>("user")?,
+        after: params.parsed::<SessionId>("after")?,
+        limit: params.count("limit", api.options.page_max)?.unwrap_or(api.options.page_default),
+    };
+    let page = api.node.sessions.list(&query);
+    let next = page.sessions.last().filter(|_| page.more).map(|info| info.id.as_str().to_owned());
+    let sessions = page.sessions.into_iter().map(SessionBody::from).collect();
+    Ok(Json(SessionListBody { sessions, total: page.total, more: page.more, next }))
+}
+
+/// Count sessions
+///
+/// Needs `admin` on `*`.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/count",
+    operation_id = "count_sessions",
+    tag = "sessions",
+    params(("user" = Option<String>, Query, description = "Only sessions of this user.")),
+    responses((status = 200, body = SessionCount, description = "How many there are on this node.")),
+)]
+pub(crate) async fn count(
+    State(api): State<Api>,
+    Caller(principal): Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<SessionCount>, Fault> {
+    principal.authorize_any(Action::Admin)?;
+    let params = Params::parse(query.as_deref(), &["user"])?;
+    let query = Query { tenant: principal.tenant, user: params.parsed::<UserId>("user")?, after: None, limit: 0 };
+    Ok(Json(SessionCount { count: api.node.sessions.list(&query).total }))
+}
+
+/// End a session
+///
+/// The client is told not to come back by itself. Needs `admin` on `*`.
+#[utoipa::path(
+    delete,
+    path = "/v1/sessions/{id}",
+    operation_id = "end_session",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session's id.")),
+    responses(
+        (status = 200, body = Disconnected, description = "It is being ended."),
+        (status = 404, body = crate::openapi::Problem, content_type = "application/problem+json", description = "There is no such session."),
+    ),
+)]
+pub(crate) async fn end(
+    State(api): State<Api>,
+    Caller(principal): Caller,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Disconnected>, Fault> {
+    principal.authorize_any(Action::Admin)?;
+    let id = SessionId::new(&*id?)?;
+    if !api.node.sessions.disconnect(&principal.tenant, &id) {
+        return Err(Fault::not_found("there is no such session on this node"));
+    }
+    ended(&principal, 1);
+    Ok(Json(Disconnected { disconnected: 1 }))
+}
+
+/// End every session of a user
+///
+/// Needs `admin` on `*`.
+#[utoipa::path(
+    delete,
+    path = "/v1/users/{user}/sessions",
+    operation_id = "end_sessions_of_user",
+    tag = "sessions",
+    params(("user" = String, Path, description = "The user.", example = json!("alice"))),
+    responses((status = 200, body = Disconnected, description = "How many are being ended; 0 if there are none.")),
+)]
+pub(crate) async fn end_of_user(
+    State(api): State<Api>,
+    Caller(principal): Caller,
+    user: Result<Path<String>, PathRejection>,
+) -> Result<Json<Disconnected>, Fault> {
+    principal.authorize_any(Action::Admin)?;
+    let user = UserId::new(&*user?)?;
+    let disconnected = api.node.sessions.disconnect_user(&principal.tenant, &user);
+    ended(&principal, disconnected);
+    Ok(Json(Disconnected { disconnected }))
+}
+
+fn ended(principal: &Principal, sessions: usize) {
+    tracing::info!(
+        target: "fanfare::security",
+        sessions,
+        tenant = principal.tenant.as_str(),
+        issuer = &*principal.issuer,
+        "sessions ended by an administrator"
+    );
+}

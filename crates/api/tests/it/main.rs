@@ -1,0 +1,10 @@
+//! The API over a log in memory, asked through its router.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what tests share")]
+
+mod admin;
+mod history;
+mod node;
+mod publish;
+mod support;
+mod validation;
