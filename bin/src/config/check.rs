@@ -1,0 +1,170 @@
+//! What types cannot say: rules between keys.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fanfare_auth::Auth;
+use fanfare_bus::Durability;
+use fanfare_model::{SystemClock, Topic};
+use rustix::fs::{Access, access};
+
+use super::problem::Problem;
+use super::{Config, EngineKind, Serves};
+
+/// More workers than any machine has cores.
+const WORKERS_MAX: usize = 1024;
+
+impl Config {
+    /// Fills in what depends on another key: the memory engine keeps nothing on a disk, so that a policy that
+    /// says nothing about durability does not ask for it.
+    pub(super) fn adapt(&mut self, dev: bool) {
+        self.auth.dev = dev;
+        self.engine.adapt();
+        for listener in self.listeners.values_mut() {
+            // Naming a part twice means no more than naming it once.
+            listener.serves.sort_unstable();
+            listener.serves.dedup();
+        }
+        self.session.drain_window = self.drain.window;
+        if self.engine.kind == EngineKind::Memory {
+            self.topics.entry("*".to_owned()).or_default().durability.get_or_insert(Durability::None);
+        }
+    }
+}
+
+/// Everything that is wrong with `config`.
+pub(super) fn problems(config: &Config, dev: bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    problems.extend(parts(config, dev));
+    problems.extend(topics(config));
+    problems.extend(keys_file(config));
+    let sections = [
+        ("engine.memory", config.engine.memory.validate()),
+        ("engine.embedded", config.engine.embedded.validate()),
+        ("auth", config.auth.validate()),
+        ("api", config.api.validate()),
+        ("sse", config.sse.validate()),
+        ("ws", config.ws.validate()),
+        ("http", config.http.validate()),
+        ("drain", config.drain.validate()),
+        ("telemetry", config.telemetry.validate()),
+    ];
+    problems.extend(
+        sections
+            .iter()
+            .filter_map(|(section, result)| result.as_ref().err().map(|text| Problem::in_section(section, text))),
+    );
+    problems
+}
+
+/// Roles, listeners and workers.
+fn parts(config: &Config, dev: bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if config.roles.is_empty() {
+        problems.push(Problem::about(
+            "roles",
+            "is empty, so this process would do nothing",
+            "name at least one of `api`, `sse`, `ws`, or leave it out for all",
+        ));
+    }
+    for role in &config.roles {
+        if !config.listeners.values().any(|listener| listener.serves.contains(&role.served_as())) {
+            let name = role.as_str();
+            problems.push(Problem::about(
+                "listeners",
+                format!("no listener serves the role `{name}`"),
+                format!("add \"{name}\" to a listener's `serves`, or take it out of `roles`"),
+            ));
+        }
+    }
+    let listeners: Vec<_> = config.listeners.iter().collect();
+    for (at, (name, listener)) in listeners.iter().enumerate() {
+        if listener.serves.is_empty() {
+            problems.push(Problem::about(
+                format!("listeners.{name}.serves"),
+                "is empty, so every request there would be refused",
+                "name what it serves, e.g. [\"sse\", \"ws\"], or remove the listener",
+            ));
+        }
+        if listener.serves.contains(&Serves::Demo) && !dev {
+            problems.push(Problem::about(
+                format!("listeners.{name}.serves"),
+                "serves `demo`, which exists only with --dev because it can mint tokens",
+                "take \"demo\" out of `serves`, or start with --dev on your own machine",
+            ));
+        }
+        if let Some((other, _)) = listeners[..at].iter().find(|(_, other)| other.clashes_with(listener)) {
+            problems.push(Problem::about(
+                format!("listeners.{name}.bind"),
+                format!("{} is taken by the listener `{other}` already", listener.bind),
+                "give one of them another port, or let one listener serve both",
+            ));
+        }
+    }
+    if config.workers > WORKERS_MAX {
+        problems.push(Problem::about(
+            "workers",
+            format!("{} is more than {WORKERS_MAX}", config.workers),
+            "write 0 for one for each core",
+        ));
+    }
+    problems
+}
+
+/// Kinds, and what their policies ask of the engine.
+fn topics(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for kind in config.topics.keys().filter(|kind| *kind != "*") {
+        let wrong = match Topic::new(kind) {
+            Ok(topic) if topic.id().is_none() => continue,
+            Ok(_) => "is a topic, not a kind".to_owned(),
+            Err(error) => format!("is not a kind of topic: {}", error.problem),
+        };
+        problems.push(Problem::about(
+            format!("topics.{kind}"),
+            wrong,
+            "a kind is 1 to 50 of A-Z a-z 0-9 _ . - and ends before the first `:`, e.g. [topics.chat]; `*` is for all others",
+        ));
+    }
+    let durability_max = match config.engine.kind {
+        EngineKind::Memory => Durability::None,
+        EngineKind::Embedded => Durability::Committed,
+    };
+    for (kind, policy) in &config.topics {
+        if policy.durability.is_some_and(|asked| asked > durability_max) {
+            problems.push(Problem::about(
+                format!("topics.{kind}.durability"),
+                "asks for more than the memory engine can give, which forgets everything at the stop",
+                "write durability = \"none\", or engine.kind = \"embedded\"",
+            ));
+        }
+    }
+    problems
+}
+
+/// The file of API keys is written by replacing it, so its directory must be writable.
+fn keys_file(config: &Config) -> Option<Problem> {
+    let file = config.auth.api_keys_file.as_ref()?;
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    access(directory, Access::WRITE_OK | Access::EXEC_OK).err().map(|error| {
+        Problem::about(
+            "auth.api_keys_file",
+            format!("{} cannot be written, because its directory cannot ({error})", file.display()),
+            format!("make {} a directory that this user may write to, or name another file", directory.display()),
+        )
+    })
+}
+
+/// Whether the keys that `auth` names can be read and used.
+pub(super) fn keys(config: &Config) -> Result<(), Problem> {
+    use fanfare_auth::Error;
+    let fix = "see that the file exists and that this user may read it";
+    match Auth::new(config.auth.clone(), Arc::new(SystemClock)) {
+        Ok(_) => Ok(()),
+        Err(Error::Configuration(text)) => Err(Problem::in_section("auth", &text)),
+        Err(Error::File { doing, path, source }) => {
+            Err(Problem::about("auth.api_keys_file", format!("cannot {doing} {} ({source})", path.display()), fix))
+        }
+        Err(other) => Err(Problem::about("auth.api_keys_file", other.to_string(), "")),
+    }
+}

@@ -1,0 +1,120 @@
+//! The configuration: one [`Config`] from defaults, a file, the environment and the command line.
+//!
+//! Each section is the `Options` of the part it configures. Unknown keys are refused, and every problem names
+//! the key, where the value came from, and the fix.
+
+mod check;
+mod engine;
+mod http;
+mod layers;
+mod listeners;
+mod load;
+mod problem;
+mod schema;
+mod stop;
+
+pub(crate) mod reference;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use engine::{EngineKind, EngineOptions};
+pub(crate) use http::HttpOptions;
+pub(crate) use listeners::{Listener, Role, Serves};
+pub(crate) use load::Sources;
+pub(crate) use schema::json_schema;
+pub(crate) use stop::DrainOptions;
+
+/// The kind of the demo page's topics.
+pub(crate) const DEMO: &str = "demo";
+
+/// The configuration of a Fanfare node.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Which parts this process runs. Default: all there are.
+    pub roles: Vec<Role>,
+    /// The addresses to listen at and what each serves, by name. Default: `public` for clients on port 8080 and
+    /// `admin` for servers and operators on 127.0.0.1:8081. A list (`[[listeners]]` with `name`) replaces the
+    /// defaults; a table (`[listeners.public]`) changes them.
+    pub listeners: BTreeMap<String, Listener>,
+    /// How many worker threads serve connections. Default 0: one for each core, because a worker never waits.
+    pub workers: usize,
+    /// Where logs are kept.
+    pub engine: EngineOptions,
+    /// What each kind of topic allows and keeps. `*` stands for every kind that is not named, and for what a
+    /// named one does not say.
+    pub topics: BTreeMap<String, fanfare_bus::PolicyOptions>,
+    /// Memory and pace of the live path.
+    pub hub: fanfare_bus::HubOptions,
+    /// Who is let in.
+    pub auth: fanfare_auth::Options,
+    /// Limits and times of client sessions.
+    pub session: fanfare_session::Options,
+    /// Limits of the HTTP API.
+    pub api: fanfare_api::Options,
+    /// Server-sent events, NDJSON and long-poll.
+    pub sse: fanfare_gateway_sse::Options,
+    /// WebSocket.
+    pub ws: fanfare_gateway_ws::Options,
+    /// How connections are taken and kept.
+    pub http: HttpOptions,
+    /// How the process stops.
+    pub drain: DrainOptions,
+    /// Logs and traces.
+    pub telemetry: fanfare_telemetry::Options,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::defaults(false)
+    }
+}
+
+impl Config {
+    /// The defaults; with `dev`, those of a development machine: nothing listens beyond it.
+    pub(crate) fn defaults(dev: bool) -> Self {
+        Self {
+            roles: Role::ALL.to_vec(),
+            listeners: Listener::defaults(dev),
+            workers: 0,
+            engine: EngineOptions::default(),
+            topics: topics(dev),
+            hub: fanfare_bus::HubOptions::default(),
+            auth: fanfare_auth::Options { dev, ..fanfare_auth::Options::default() },
+            session: fanfare_session::Options::default(),
+            api: fanfare_api::Options::default(),
+            sse: fanfare_gateway_sse::Options {
+                allowed_origins: origins(dev),
+                // The demo page uses the browser's own `EventSource`, which can send no header.
+                token_in_query: dev,
+                ..fanfare_gateway_sse::Options::default()
+            },
+            ws: fanfare_gateway_ws::Options { allowed_origins: origins(dev), ..fanfare_gateway_ws::Options::default() },
+            http: HttpOptions::default(),
+            drain: DrainOptions::default(),
+            telemetry: fanfare_telemetry::Options::default(),
+        }
+    }
+
+    /// How many worker threads there will be.
+    pub(crate) fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            set => set,
+        }
+    }
+}
+
+/// Pages of every origin in development, of none otherwise.
+fn origins(dev: bool) -> Vec<String> {
+    dev.then(|| "*".to_owned()).into_iter().collect()
+}
+
+/// In development clients may publish to the topics of the demo page.
+fn topics(dev: bool) -> BTreeMap<String, fanfare_bus::PolicyOptions> {
+    let demo = fanfare_bus::PolicyOptions { client_publish: Some(true), ..fanfare_bus::PolicyOptions::default() };
+    dev.then(|| (DEMO.to_owned(), demo)).into_iter().collect()
+}

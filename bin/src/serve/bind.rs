@@ -1,0 +1,91 @@
+//! Binding every address before any work is done.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+use crate::config::{HttpOptions, Listener, Serves};
+use crate::failure::{Code, Failure};
+
+/// A listener that has its port.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub name: String,
+    pub serves: Vec<Serves>,
+    /// The address with the port that the system gave.
+    pub address: SocketAddr,
+    pub socket: TcpListener,
+}
+
+/// Binds all of them, or none.
+pub(super) fn all(listeners: &BTreeMap<String, Listener>, http: &HttpOptions) -> Result<Vec<Bound>, Failure> {
+    listeners.iter().map(|(name, listener)| bind(name, listener, http)).collect()
+}
+
+fn bind(name: &str, listener: &Listener, http: &HttpOptions) -> Result<Bound, Failure> {
+    let failed = |error| {
+        let text = format!("the listener `{name}` cannot listen at {} (listeners.{name}.bind)", listener.bind);
+        Failure::because(Code::BindFailed, text, error)
+    };
+    let socket = socket(listener.bind, http).map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    Ok(Bound { name: name.to_owned(), serves: listener.serves.clone(), address, socket })
+}
+
+fn socket(address: SocketAddr, http: &HttpOptions) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the connections of the one before to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && !address.ip().is_unspecified() {
+        socket.set_only_v6(true)?;
+    }
+    // An accepted socket inherits these, which saves five calls a connection.
+    socket.set_tcp_nodelay(true)?;
+    let probes = std::time::Duration::from_secs(10);
+    let keepalive = TcpKeepalive::new().with_time(http.tcp_keepalive.get()).with_interval(probes).with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(http.tcp_user_timeout.get()))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(i32::try_from(http.backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    fn local(serves: Serves) -> Listener {
+        Listener { bind: "127.0.0.1:0".parse().unwrap(), serves: vec![serves] }
+    }
+
+    #[test]
+    fn accepted_sockets_inherit_the_options() {
+        let http = HttpOptions::default();
+        let bound = bind("public", &local(Serves::Sse), &http).unwrap();
+        let _client = std::net::TcpStream::connect(bound.address).unwrap();
+        bound.socket.set_nonblocking(false).unwrap();
+        let (accepted, _) = bound.socket.accept().unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.tcp_nodelay().unwrap());
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), http.tcp_keepalive.get());
+        #[cfg(target_os = "linux")]
+        assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(http.tcp_user_timeout.get()));
+    }
+
+    #[test]
+    fn a_taken_port_names_the_listener_and_the_address() {
+        let http = HttpOptions::default();
+        let first = bind("first", &local(Serves::Sse), &http).unwrap();
+        let again = Listener { bind: first.address, serves: vec![Serves::Ws] };
+        let failure = bind("second", &again, &http).unwrap_err();
+        assert_eq!(failure.code(), Code::BindFailed);
+        let text = failure.to_string();
+        assert!(text.contains("`second`") && text.contains(&first.address.to_string()), "{text}");
+    }
+}

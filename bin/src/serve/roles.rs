@@ -1,0 +1,143 @@
+//! The parts of the node and how they are joined: this file reads as a table.
+
+use std::sync::Arc;
+
+use axum::Router;
+use fanfare_auth::Auth;
+use fanfare_bus::{Bus, Hub, LocalBroker, Policies};
+use fanfare_history::Log;
+use fanfare_history::memory::MemoryLog;
+use fanfare_lifecycle::{Lifecycle, TaskKind};
+use fanfare_model::{Clock, SystemClock};
+use fanfare_session::{Node, Registry};
+use fanfare_telemetry::Metrics;
+
+use super::{dev, engine, metrics};
+use crate::config::{Config, Role, Serves};
+use crate::failure::Failure;
+
+/// How often the file of API keys is looked at: a key revoked by `fanfare key revoke` ends within a second.
+const KEYS: std::time::Duration = std::time::Duration::from_millis(500);
+/// How often the drain looks whether sessions are left.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// What this node runs.
+pub(super) struct Roles {
+    node: Node,
+    telemetry: Metrics,
+    active: Vec<Role>,
+    api: Arc<fanfare_api::Options>,
+    sse: Arc<fanfare_gateway_sse::Options>,
+    ws: Arc<fanfare_gateway_ws::Options>,
+}
+
+impl Roles {
+    /// Opens the engine and makes every part. Nothing runs yet.
+    pub(super) fn create(
+        config: &Config,
+        dev: bool,
+        life: &Lifecycle,
+        telemetry: Metrics,
+    ) -> Result<Arc<Self>, Failure> {
+        describe_metrics();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let auth = dev::auth(config, dev, Arc::clone(&clock))?;
+        let policies = Arc::new(Policies::new(&config.topics));
+        let hub = Hub::new(config.hub.clone(), Arc::clone(&policies), config.worker_count());
+        let log = engine::open(&config.engine, &clock, &hub)?;
+        let passing: Arc<dyn Log> =
+            Arc::new(MemoryLog::new(Arc::clone(&clock), Arc::clone(&hub) as _, config.engine.memory.clone()));
+        let bus = Bus::new(hub, Arc::new(LocalBroker::new(log, passing, policies)));
+        let sessions = Registry::new(config.session.clone(), Arc::clone(&clock));
+        let options = Arc::new(config.session.clone());
+        let node = Node { auth, bus, sessions, options, clock, life: life.clone() };
+        Ok(Arc::new(Self {
+            node,
+            telemetry,
+            active: config.roles.clone(),
+            api: Arc::new(config.api.clone()),
+            sse: Arc::new(config.sse.clone()),
+            ws: Arc::new(config.ws.clone()),
+        }))
+    }
+
+    /// Starts what the node does as a whole. Call it on the main runtime.
+    pub(super) fn start(&self) {
+        let Node { auth, bus, sessions, clock, life, .. } = &self.node;
+        bus.start_upkeep(life, Arc::clone(clock));
+        sessions.start(life, auth);
+        reload_keys(auth.clone(), life);
+    }
+
+    /// Starts what each worker does. Call it on that worker's runtime.
+    pub(super) fn start_worker(&self, worker: usize, life: &Lifecycle) {
+        self.node.bus.on_worker(worker).start_worker(life);
+    }
+
+    /// What a listener that serves `serves` answers on this worker.
+    pub(super) fn router(&self, worker: usize, serves: &[Serves]) -> Router {
+        let node = Node { bus: self.node.bus.on_worker(worker), ..self.node.clone() };
+        let mut router = Router::new();
+        for part in serves {
+            let part = match part {
+                Serves::Api if self.runs(Role::Api) => fanfare_api::router(node.clone(), Arc::clone(&self.api)),
+                Serves::Sse if self.runs(Role::Sse) => fanfare_gateway_sse::router(node.clone(), Arc::clone(&self.sse)),
+                Serves::Ws if self.runs(Role::Ws) => fanfare_gateway_ws::router(node.clone(), Arc::clone(&self.ws)),
+                Serves::Health => fanfare_api::health_router(node.clone()),
+                Serves::Metrics => fanfare_api::metrics_router(self.render()),
+                Serves::Demo => fanfare_console::router(dev::demo_tokens(self.node.auth.clone())),
+                // Its role runs in another process.
+                Serves::Api | Serves::Sse | Serves::Ws => continue,
+            };
+            router = router.merge(part);
+        }
+        fanfare_api::with_fallbacks(router)
+    }
+
+    fn runs(&self, role: Role) -> bool {
+        self.active.contains(&role)
+    }
+
+    fn render(&self) -> Arc<dyn Fn() -> String + Send + Sync> {
+        let telemetry = self.telemetry.clone();
+        Arc::new(move || telemetry.render())
+    }
+
+    /// Waits until no session is left.
+    pub(super) async fn sessions_ended(&self) {
+        while !self.node.sessions.is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Stores what waits and closes the log. Call it when everything else has ended.
+    pub(super) async fn close(&self) {
+        if let Err(error) = self.node.bus.close().await {
+            tracing::error!(error = %error, "the log could not be closed; it is repaired at the next start");
+        }
+    }
+}
+
+fn describe_metrics() {
+    metrics::describe();
+    fanfare_auth::metrics::describe();
+    fanfare_bus::metrics::describe();
+    fanfare_history::metrics::describe();
+    fanfare_session::metrics::describe();
+    fanfare_api::metrics::describe();
+    fanfare_gateway_sse::metrics::describe();
+    fanfare_gateway_ws::metrics::describe();
+}
+
+fn reload_keys(auth: Auth, life: &Lifecycle) {
+    let stop = life.soft().clone();
+    life.spawn(TaskKind::Background, "watch the file of API keys", async move {
+        while tokio::time::timeout(KEYS, stop.cancelled()).await.is_err() {
+            let auth = auth.clone();
+            let looked = tokio::task::spawn_blocking(move || auth.reload_keys()).await;
+            if let Ok(Err(error)) = looked {
+                tracing::warn!(error = %error, "the file of API keys cannot be read, keeping what was known");
+            }
+        }
+    });
+}

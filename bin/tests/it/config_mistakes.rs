@@ -1,0 +1,304 @@
+//! Every kind of mistake in a configuration is answered with the key, where it came from, and the fix.
+
+use crate::program::{fanfare, stderr};
+
+/// How a mistake is made, and what the answer must hold.
+struct Mistake {
+    what: &'static str,
+    file: &'static str,
+    env: &'static [(&'static str, &'static str)],
+    args: &'static [&'static str],
+    answer: &'static [&'static str],
+}
+
+const NONE: Mistake = Mistake { what: "", file: "", env: &[], args: &["--dev"], answer: &[] };
+const FILE: &str = "from the file fanfare.toml";
+
+const MISTAKES: &[Mistake] = &[
+    Mistake {
+        what: "misspelt section",
+        file: "[engin]\nkind = \"memory\"\n",
+        answer: &["FF-0002", "engin (", FILE, "did you mean `engine`?"],
+        ..NONE
+    },
+    Mistake {
+        what: "misspelt key",
+        file: "[engine]\nknd = \"memory\"\n",
+        answer: &["engine.knd", FILE, "did you mean `kind`?"],
+        ..NONE
+    },
+    Mistake {
+        what: "key that is nothing like any other",
+        file: "[drain]\nzebra = 1\n",
+        answer: &["drain.zebra", FILE, "use one of `window`, `grace`"],
+        ..NONE
+    },
+    Mistake {
+        what: "wrong type",
+        file: "workers = \"many\"\n",
+        answer: &["workers", FILE, "is string \"many\", but must be a whole number", "How many worker threads"],
+        ..NONE
+    },
+    Mistake {
+        what: "negative number",
+        file: "[http]\nbacklog = -1\n",
+        answer: &["http.backlog", FILE, "`-1`", "fix: http.backlog"],
+        ..NONE
+    },
+    Mistake {
+        what: "duration without a unit",
+        file: "[drain]\nwindow = \"20\"\n",
+        answer: &["drain.window", FILE, "\"20\" is not a number with a unit", "30s"],
+        ..NONE
+    },
+    Mistake {
+        what: "size without a unit",
+        file: "[http]\nhead_bytes_max = \"16000\"\n",
+        answer: &["http.head_bytes_max", FILE, "\"16000\" is not a number with a unit", "64KiB"],
+        ..NONE
+    },
+    Mistake {
+        what: "zero where nothing would work",
+        file: "[http]\nheader_read_timeout = \"0s\"\n",
+        answer: &["http.header_read_timeout", FILE, "is zero", "write e.g. \"10s\""],
+        ..NONE
+    },
+    Mistake {
+        what: "limit below the least",
+        file: "[http]\nhead_bytes_max = \"1KiB\"\n",
+        answer: &["http.head_bytes_max", FILE, "too small", "at least \"8KiB\""],
+        ..NONE
+    },
+    Mistake {
+        what: "zero in a limit of the engine",
+        file: "[engine.embedded]\nread_threads = 0\n",
+        answer: &["engine.embedded.read_threads", FILE, "is 0", "set it to at least 1"],
+        ..NONE
+    },
+    Mistake {
+        what: "role that does not exist",
+        file: "roles = [\"api\", \"wss\"]\n",
+        answer: &["roles.1", FILE, "\"wss\" is not one of the words", "did you mean `ws`?"],
+        ..NONE
+    },
+    Mistake {
+        what: "no role",
+        file: "roles = []\n",
+        answer: &["roles", FILE, "is empty", "`api`, `sse`, `ws`"],
+        ..NONE
+    },
+    Mistake {
+        what: "listener that serves what does not exist",
+        file: "[listeners.public]\nserves = [\"sse\", \"webhook\"]\n",
+        answer: &["listeners.public.serves.1", FILE, "\"webhook\"", "use one of `api`, `sse`, `ws`"],
+        ..NONE
+    },
+    Mistake {
+        what: "listener without an address",
+        file: "[[listeners]]\nname = \"all\"\nserves = [\"api\", \"sse\", \"ws\"]\n",
+        answer: &["listeners.all.bind", "is missing", "0.0.0.0:8080"],
+        ..NONE
+    },
+    Mistake {
+        what: "listener whose address is none",
+        file: "[listeners.public]\nbind = \"localhost\"\n",
+        answer: &["listeners.public.bind", FILE, "invalid socket address", "0.0.0.0:8080"],
+        ..NONE
+    },
+    Mistake {
+        what: "listener without a name",
+        file: "[[listeners]]\nbind = \"127.0.0.1:0\"\nserves = [\"api\"]\n",
+        answer: &["listeners.0", FILE, "has no name", "name = \"public\""],
+        ..NONE
+    },
+    Mistake {
+        what: "two listeners of one name",
+        file: "[[listeners]]\nname = \"a\"\nbind = \"127.0.0.1:1\"\nserves = [\"api\"]\n\
+               [[listeners]]\nname = \"a\"\nbind = \"127.0.0.1:2\"\nserves = [\"sse\", \"ws\"]\n",
+        answer: &["listeners.1", FILE, "\"a\"", "its own name"],
+        ..NONE
+    },
+    Mistake {
+        what: "two listeners at one address",
+        file: "[listeners.public]\nbind = \"0.0.0.0:8081\"\n",
+        answer: &["listeners.public.bind", FILE, "0.0.0.0:8081 is taken by the listener `admin`", "another port"],
+        ..NONE
+    },
+    Mistake {
+        what: "role that no listener serves",
+        file: "[listeners.public]\nserves = [\"sse\"]\n",
+        answer: &["listeners", FILE, "no listener serves the role `ws`", "add \"ws\" to a listener's `serves`"],
+        ..NONE
+    },
+    Mistake {
+        what: "demo page in production",
+        file: "[listeners.public]\nserves = [\"sse\", \"ws\", \"demo\"]\n[auth]\nanonymous = {}\n",
+        args: &[],
+        answer: &["listeners.public.serves", FILE, "`demo`", "start with --dev"],
+        ..NONE
+    },
+    Mistake {
+        what: "engine that does not exist",
+        file: "[engine]\nkind = \"sled\"\n",
+        answer: &["engine.kind", FILE, "\"sled\"", "use one of `memory`, `embedded`"],
+        ..NONE
+    },
+    Mistake {
+        what: "engine that this build does not have",
+        file: "[engine]\nkind = \"redis\"\n",
+        answer: &["engine.kind", FILE, "this build has no engine \"redis\"", "\"embedded\""],
+        ..NONE
+    },
+    Mistake {
+        what: "durability that the engine cannot give",
+        file: "[engine]\nkind = \"memory\"\n[topics.orders]\ndurability = \"committed\"\n",
+        answer: &["topics.orders.durability", FILE, "memory engine", "durability = \"none\""],
+        ..NONE
+    },
+    Mistake {
+        what: "kind of topic whose name cannot be",
+        file: "[topics.\"a b\"]\nclient_publish = true\n",
+        answer: &["topics.a b", FILE, "is not a kind of topic", "1 to 50"],
+        ..NONE
+    },
+    Mistake {
+        what: "topic in place of a kind",
+        file: "[topics.\"chat:42\"]\nclient_publish = true\n",
+        answer: &["topics.chat:42", FILE, "is a topic, not a kind", "[topics.chat]"],
+        ..NONE
+    },
+    Mistake {
+        what: "pattern that is none",
+        file: "[auth.anonymous]\ngrants = [{ topics = [\"a*b\"], allow = [\"subscribe\"] }]\n",
+        answer: &["auth.anonymous.grants.0.topics.0", FILE, "`*`"],
+        ..NONE
+    },
+    Mistake {
+        what: "action that does not exist",
+        file: "[auth.anonymous]\ngrants = [{ topics = [\"a\"], allow = [\"subcribe\"] }]\n",
+        answer: &["auth.anonymous.grants.0.allow.0", FILE, "did you mean `subscribe`?"],
+        ..NONE
+    },
+    Mistake {
+        what: "one audience for both doors",
+        file: "[auth.issuers.app]\nkeys = [{ secret = \"3b7e151628aed2a6abf7158809cf4f3c762e7160f38b4da5\" }]\n\
+               audiences = { client = \"push\", server = \"push\" }\n",
+        answer: &["auth.issuers.app.audiences.server", FILE, "must not share an audience"],
+        ..NONE
+    },
+    Mistake {
+        what: "secret that is too short",
+        file: "[auth.issuers.app]\nkeys = [{ secret = \"hunter2\" }]\n",
+        args: &[],
+        answer: &["auth.issuers.app.keys[0]", FILE, "32"],
+        ..NONE
+    },
+    Mistake {
+        what: "issuer without a key",
+        file: "[auth.issuers.app]\n",
+        args: &[],
+        answer: &["auth.issuers.app.keys", FILE, "0 keys", "give it 1"],
+        ..NONE
+    },
+    Mistake {
+        what: "key file that is not there",
+        file: "[auth.issuers.app]\nkeys = [{ public_key_file = \"nowhere.pem\" }]\n",
+        args: &[],
+        answer: &["auth.issuers.app.keys[0]", FILE, "nowhere.pem"],
+        ..NONE
+    },
+    Mistake {
+        what: "file of API keys in a directory that cannot be written",
+        file: "[auth]\napi_keys_file = \"nowhere/keys.json\"\n",
+        answer: &["auth.api_keys_file", FILE, "nowhere/keys.json", "make nowhere a directory"],
+        ..NONE
+    },
+    Mistake {
+        what: "nobody to let in",
+        args: &[],
+        answer: &["FF-0004", "auth.issuers is empty", "fanfare.toml", "--dev"],
+        ..NONE
+    },
+    Mistake {
+        what: "log filter that is none",
+        file: "[telemetry.log]\nfilter = \"fanfare=loud\"\n",
+        answer: &["telemetry.log.filter", FILE, "write it like \"info\""],
+        ..NONE
+    },
+    Mistake {
+        what: "file that is not there",
+        args: &["--config", "elsewhere.toml", "--dev"],
+        answer: &["FF-0001", "the file elsewhere.toml cannot be read", "--config"],
+        ..NONE
+    },
+    Mistake {
+        what: "file that is not TOML",
+        file: "[engine\nkind = memory\n",
+        answer: &["FF-0001", "the file fanfare.toml is not TOML", "line 1"],
+        ..NONE
+    },
+    Mistake {
+        what: "variable of a key that does not exist",
+        env: &[("FANFARE__ENGINE__KNID", "memory")],
+        answer: &["engine.knid", "the environment variable FANFARE__ENGINE__KNID", "did you mean `kind`?"],
+        ..NONE
+    },
+    Mistake {
+        what: "variable with a wrong value",
+        env: &[("FANFARE__DRAIN__WINDOW", "soon")],
+        answer: &["drain.window", "the environment variable FANFARE__DRAIN__WINDOW", "\"soon\""],
+        ..NONE
+    },
+    Mistake {
+        what: "variable with one underscore",
+        env: &[("FANFARE_ENGINE__KIND", "memory")],
+        answer: &["FF-0001", "FANFARE_ENGINE__KIND", "did you mean FANFARE__ENGINE__KIND?"],
+        ..NONE
+    },
+    Mistake {
+        what: "setting of a key that does not exist",
+        args: &["--dev", "--set", "engine.pth=/tmp"],
+        answer: &["engine.pth", "the option --set", "did you mean `path`?"],
+        ..NONE
+    },
+    Mistake {
+        what: "setting without a value",
+        args: &["--dev", "--set", "engine"],
+        answer: &["FF-0001", "--set engine", "--set engine.kind=memory"],
+        ..NONE
+    },
+];
+
+#[test]
+fn every_mistake_is_told_with_its_key_its_source_and_its_fix() {
+    let mut wrong = Vec::new();
+    for mistake in MISTAKES {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("fanfare.toml"), mistake.file).unwrap();
+        let output = fanfare(dir.path())
+            .args(["config", "check"])
+            .args(mistake.args)
+            .envs(mistake.env.iter().copied())
+            .output()
+            .unwrap();
+        let text = stderr(&output);
+        let missing: Vec<_> = mistake.answer.iter().filter(|part| !text.contains(**part)).collect();
+        if output.status.code() != Some(1) || !missing.is_empty() {
+            wrong.push(format!("{}: {:?}, missing {missing:?} in\n{text}", mistake.what, output.status));
+        }
+    }
+    assert!(MISTAKES.len() >= 20);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn a_secret_is_never_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = "3b7e151628aed2a6abf7158809cf4f3c762e7160f38b4da5";
+    let file = format!("[auth.issuers.app]\nkeys = [{{ secret = \"{secret}\" }}]\n");
+    std::fs::write(dir.path().join("fanfare.toml"), file).unwrap();
+    let output = fanfare(dir.path()).args(["config", "print"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("[auth.issuers.app"), "{text}");
+    assert!(!text.contains(secret), "{text}");
+}
