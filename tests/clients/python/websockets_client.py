@@ -1,0 +1,35 @@
+"""PyPI `websockets`. Every line of standard input is sent as one frame."""
+
+import json
+import os
+import sys
+import threading
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+orders = json.loads(sys.argv[1])
+
+
+def say(what):
+    print(json.dumps(what), flush=True)
+
+
+subprotocols = [orders["subprotocol"]] if orders.get("subprotocol") else None
+with connect(orders["url"], subprotocols=subprotocols, proxy=None) as socket:
+    say("open")
+
+    def send_input():
+        for line in sys.stdin:
+            socket.send(line.rstrip("\n"))
+        # The test ends this program by closing its input.
+        os._exit(0)
+
+    threading.Thread(target=send_input, daemon=True).start()
+    try:
+        while True:
+            message = socket.recv()
+            say({"frame": message} if isinstance(message, str) else {"error": "a binary message"})
+    except ConnectionClosed as end:
+        frame = end.rcvd
+        say({"closed": {"code": frame.code if frame else 1006, "reason": frame.reason if frame else ""}})
