@@ -21,6 +21,10 @@ pub(crate) enum Control<'a> {
     Disconnect { goodbye: Goodbye, retry_after: Option<Duration> },
 }
 
+/// The cursor that a stream ends with for good when an administrator has ended it. A native `EventSource` knows no
+/// `reconnect: false`: it comes back by itself and shows this, and 204 is the answer that it stops at.
+pub(crate) const OVER: &str = "over";
+
 impl Control<'_> {
     const fn name(&self) -> &'static str {
         match self {
@@ -37,6 +41,9 @@ impl Control<'_> {
             Wire::Sse { .. } => {
                 if let Some(cursor) = cursor {
                     wire.write_cursor(cursor, out);
+                }
+                if let Self::Disconnect { goodbye: Goodbye::Disconnected, .. } = self {
+                    writeln!(out, "id: {OVER}").expect("a Vec grows");
                 }
                 if let Self::Disconnect { retry_after: Some(after), .. } = self {
                     writeln!(out, "retry: {}", after.as_millis()).expect("a Vec grows");

@@ -55,6 +55,9 @@ async fn respond(gateway: Arc<Gateway>, request: Request<Body>) -> Result<Respon
     let query = form::pairs(parts.uri.query().unwrap_or_default().as_bytes())?;
     let principal = credential::authenticate(&gateway.node, &parts.headers, &query, gateway.options.token_in_query)?;
     let wanted = read(&gateway, &parts, &query, body).await?;
+    if wanted.is_over() {
+        return Ok(answer::no_content());
+    }
     let caller = Caller::new(&parts, &wanted)?;
     let session = caller.session(&gateway, &parts, &principal);
     let is_head = parts.method == Method::HEAD;

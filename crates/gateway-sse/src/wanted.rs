@@ -5,6 +5,7 @@ use fanfare_session::From;
 use http::HeaderMap;
 use serde::Deserialize;
 
+use crate::control::OVER;
 use crate::form;
 
 /// What a client asks for. The query string and the body are united.
@@ -52,6 +53,11 @@ pub(crate) struct LastEventId {
 }
 
 impl Wanted {
+    /// Whether the client comes back to a stream that was ended for good.
+    pub(crate) fn is_over(&self) -> bool {
+        self.last_event_id.as_ref().is_some_and(|id| id.text == OVER)
+    }
+
     /// Takes the parameters of a query string or of a form. Unknown ones are ignored: clients add some to get past
     /// caches.
     pub(crate) fn add_form(&mut self, pairs: &[(String, String)]) -> Result<(), Invalid> {

@@ -243,3 +243,23 @@ async fn case_41_fetch_event_source_on_drain() {
     let Observed::Event { data, .. } = comes_back.next().await else { panic!("an event") };
     assert_eq!(data, "after");
 }
+
+/// Case 43: a native `EventSource` knows no `reconnect: false`; 204 is what it stops at.
+#[tokio::test]
+async fn case_43_a_stream_that_is_over() {
+    for library in [Library::Chromium, Library::EventSource] {
+        let topic = fresh_topic("case");
+        let mut stage = library.open(Config::new(), &[&topic]).await;
+        let api = stage.server.api();
+        let listed = api.get("/v1/sessions").await.ok();
+        let session = listed["sessions"][0]["id"].as_str().expect("the one session").to_owned();
+        api.delete(&format!("/v1/sessions/{session}")).await.ok();
+        let Observed::Event { name, data, .. } = stage.peer.next().await else { panic!("{library:?}: an event first") };
+        assert_eq!(name, "fanfare.disconnect");
+        assert!(data.contains("\"reconnect\":false"), "{library:?}: {data}");
+        // It comes back once, because it knows no better, and then never again.
+        assert!(matches!(stage.peer.next().await, Observed::Error(_)));
+        assert_eq!(stage.peer.next().await, Observed::End, "{library:?}");
+        assert_eq!(api.get("/v1/sessions").await.ok()["sessions"].as_array().map(Vec::len), Some(0));
+    }
+}
