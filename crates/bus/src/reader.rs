@@ -240,11 +240,6 @@ impl Reader {
         self.subscriptions.is_empty()
     }
 
-    /// The worker this reader lives on.
-    pub fn worker(&self) -> usize {
-        self.worker
-    }
-
     fn look_at(&mut self, id: u32) {
         if let Some(subscription) = self.subscriptions.get_mut(id as usize)
             && !std::mem::replace(&mut subscription.in_turn, true)

@@ -19,7 +19,8 @@ pub(crate) enum Work {
     CheckHeads,
 }
 
-/// What waits for a worker. Bounded by the number of tails: each is in it at most once for each kind of work.
+/// What waits for a worker. Bounded by the number of tails: each is in it at most once for each kind of work, and
+/// comparing heads is in it once.
 #[derive(Default)]
 pub(crate) struct Inbox {
     work: Mutex<Vec<Work>>,
@@ -29,6 +30,11 @@ pub(crate) struct Inbox {
 impl Inbox {
     pub(crate) fn push(&self, work: Work) {
         let mut queue = self.work.lock();
+        let is_check = |work: &Work| matches!(work, Work::CheckHeads);
+        // A tail says itself whether it is waiting here already; an engine that flaps does not.
+        if is_check(&work) && queue.iter().any(is_check) {
+            return;
+        }
         let first = queue.is_empty();
         queue.push(work);
         drop(queue);

@@ -77,11 +77,6 @@ impl Lifecycle {
         *self.inner.phase.borrow()
     }
 
-    /// Follows the phase.
-    pub fn watch(&self) -> watch::Receiver<Phase> {
-        self.inner.phase.subscribe()
-    }
-
     /// From now on the process is ready, unless it was told to stop before.
     pub fn started(&self) {
         self.advance(Phase::Running);
