@@ -53,9 +53,11 @@ impl Bus {
     pub fn start_worker(&self, life: &Lifecycle) {
         let (hub, stop, inner) = (Arc::clone(&self.hub), life.hard().clone(), life.clone());
         let index = self.worker;
-        life.spawn(TaskKind::Critical, "wake readers", async move {
+        life.spawn(TaskKind::Critical, "walk readers", async move {
+            // It yields by itself, between strides; the runtime's own measure would stop its writes within one.
+            let walking = tokio::task::unconstrained(worker::run(hub, index, inner));
             tokio::select! {
-                () = worker::run(hub, index, inner) => {}
+                () = walking => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -111,11 +113,7 @@ impl Bus {
 
     /// Whether a draft fits the policy of its topic.
     pub fn check(&self, topic: &Topic, draft: &Draft) -> Result<(), Error> {
-        let (size, size_max) = (draft.size(), self.policy(topic).event_bytes_max);
-        if size > size_max {
-            return Err(Error::EventTooLarge { size, size_max, kind: topic.kind().to_owned() });
-        }
-        Ok(())
+        check_size(self.policy(topic), topic, draft)
     }
 
     /// Publishes a batch to topics of `tenant`. Every item is checked first: if one cannot be accepted nothing is
@@ -126,34 +124,41 @@ impl Bus {
         tenant: &Tenant,
         batch: Vec<(Topic, Draft)>,
     ) -> Result<Vec<Result<Appended, Error>>, Refused> {
-        for (index, (topic, draft)) in batch.iter().enumerate() {
-            self.check(topic, draft).map_err(|error| {
+        let mut appends: Vec<Append> = Vec::with_capacity(batch.len());
+        let mut known: Option<Arc<Policy>> = None;
+        for (index, (topic, draft)) in batch.into_iter().enumerate() {
+            // Batches are often of one topic: its policy is looked up once.
+            let policy = match (known.take(), appends.last()) {
+                (Some(policy), Some(before)) if before.topic.topic == topic => policy,
+                _ => Arc::clone(self.policy(&topic)),
+            };
+            check_size(&policy, &topic, &draft).map_err(|error| {
                 counter!(names::PUBLISH_FAILED, "code" => error.kind().code()).increment(1);
                 Refused { index, error }
             })?;
+            appends.push(Append { keep: Arc::clone(&policy.keep), topic: TopicKey::new(tenant.clone(), topic), draft });
+            known = Some(policy);
         }
-        let batch = batch
-            .into_iter()
-            .map(|(topic, draft)| Append {
-                keep: Arc::clone(&self.policy(&topic).keep),
-                topic: TopicKey::new(tenant.clone(), topic),
-                draft,
-            })
-            .collect();
-        let answers = self.broker.publish(batch).await;
-        Ok(answers.into_iter().map(|answer| self.count(answer)).collect())
+        Ok(self.count(self.broker.publish(appends).await))
     }
 
-    fn count(&self, answer: Result<Appended, fanfare_history::Error>) -> Result<Appended, Error> {
-        match &answer {
-            Ok(appended) if appended.duplicate => self.hub.handles.duplicate.increment(1),
-            Ok(_) => self.hub.handles.stored.increment(1),
-            Err(error) => {
-                tracing::warn!(error = %error, source = error_source(error), "event could not be stored");
-                counter!(names::PUBLISH_FAILED, "code" => error.kind().code()).increment(1);
+    fn count(&self, answers: Vec<Result<Appended, fanfare_history::Error>>) -> Vec<Result<Appended, Error>> {
+        let (mut stored, mut duplicate) = (0, 0);
+        let counted = answers.into_iter().map(|answer| {
+            match &answer {
+                Ok(appended) if appended.duplicate => duplicate += 1,
+                Ok(_) => stored += 1,
+                Err(error) => {
+                    tracing::warn!(error = %error, source = error_source(error), "event could not be stored");
+                    counter!(names::PUBLISH_FAILED, "code" => error.kind().code()).increment(1);
+                }
             }
-        }
-        answer.map_err(Error::from)
+            answer.map_err(Error::from)
+        });
+        let counted = counted.collect();
+        self.hub.handles.duplicate.increment(duplicate);
+        self.hub.handles.stored.increment(stored);
+        counted
     }
 
     /// A reader for one session on this worker.
@@ -185,6 +190,14 @@ impl Bus {
     pub async fn close(&self) -> Result<(), Error> {
         Ok(self.broker.close().await?)
     }
+}
+
+fn check_size(policy: &Policy, topic: &Topic, draft: &Draft) -> Result<(), Error> {
+    let (size, size_max) = (draft.size(), policy.event_bytes_max);
+    if size > size_max {
+        return Err(Error::EventTooLarge { size, size_max, kind: topic.kind().to_owned() });
+    }
+    Ok(())
 }
 
 fn error_source(error: &fanfare_history::Error) -> String {

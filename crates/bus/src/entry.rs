@@ -11,7 +11,8 @@ use crate::metrics;
 /// the bytes mean; here it is only a place to keep them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// SSE fields as a stream of this one topic sends them; a stream of several puts its own `id:` in place.
+    /// SSE fields as a stream of this one topic sends them, in a chunk of HTTP/1.1; a stream of several topics puts its
+    /// own `id:` in place, and one that is framed otherwise takes them out.
     Sse,
     /// The same with an envelope as data.
     SseEnvelope,
@@ -19,11 +20,14 @@ pub enum Form {
     JsonLine,
     /// A whole WebSocket frame of `fanfare.v1.json`.
     WebSocketJson,
+    /// The same compressed (RFC 7692).
+    WebSocketJsonDeflate,
 }
 
 impl Form {
     /// Every form.
-    pub const ALL: [Self; 4] = [Self::Sse, Self::SseEnvelope, Self::JsonLine, Self::WebSocketJson];
+    pub const ALL: [Self; 5] =
+        [Self::Sse, Self::SseEnvelope, Self::JsonLine, Self::WebSocketJson, Self::WebSocketJsonDeflate];
 
     /// The form's name in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +36,7 @@ impl Form {
             Self::SseEnvelope => "sse_envelope",
             Self::JsonLine => "json_line",
             Self::WebSocketJson => "websocket_json",
+            Self::WebSocketJsonDeflate => "websocket_json_deflate",
         }
     }
 }

@@ -157,8 +157,8 @@ impl Hub {
         self.count_ring_bytes(done.bytes);
         if done.advanced {
             for (worker, inbox) in self.inboxes.iter().enumerate() {
-                if tail.queue_for(worker) {
-                    inbox.push(Work::Wake(Arc::clone(tail)));
+                if tail.has_news(worker) {
+                    inbox.push(Work::Walk(Arc::clone(tail)));
                 }
             }
         }

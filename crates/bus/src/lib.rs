@@ -2,13 +2,14 @@
 //!
 //! **A subscription is a cursor over a log; live push is only the fast path of reading it.** A [`Reader`] (one
 //! per session) holds a few bytes per subscription. A publish goes through the [`Broker`] to the log, comes
-//! back to the [`Hub`], lands in the ring of its topic's tail, and wakes the readers of that topic. A woken
-//! reader takes events from the ring, or, when it is further behind than the ring reaches, from history.
+//! back to the [`Hub`], lands in the ring of its topic's tail, and each worker walks its readers of that topic. A
+//! reader takes events from the ring, or, when it is further behind than the ring reaches, from history: in place, if
+//! its connection is one that can write at once ([`Serve`]), or in its own task, which is woken.
 //!
 //! What this crate is not: it knows no wire format (an [`Entry`] only keeps encoded forms for those who do)
 //! and checks no permissions.
 //!
-//! Reading order: [`Bus`], [`Reader`], `tail.rs`, `hub.rs`, [`Broker`].
+//! Reading order: [`Bus`], [`Reader`], `tail.rs`, `hub.rs`, `walk.rs`, [`Broker`].
 
 mod broker;
 mod bus;
@@ -21,6 +22,7 @@ mod reader;
 mod replay;
 mod resolve;
 mod tail;
+mod walk;
 mod worker;
 
 pub mod metrics;
@@ -35,4 +37,4 @@ pub use fanfare_history::{
 pub use hub::{Hub, HubOptions};
 pub use local::LocalBroker;
 pub use policy::{History, OnSlow, Policies, Policy, PolicyOptions};
-pub use reader::{Budget, Delivery, Ended, Reader, State, Subscribe, Subscribed, SubscriptionId};
+pub use reader::{Budget, Delivery, Ended, Reader, Serve, State, Subscribe, Subscribed, SubscriptionId};

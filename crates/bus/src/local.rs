@@ -40,11 +40,11 @@ impl Broker for LocalBroker {
 
     fn publish(&self, batch: Vec<Append>) -> BoxFuture<'_, Vec<Result<Appended, Error>>> {
         let kept = |append: &Append| self.policies.of(&append.topic.topic).history;
-        if batch.iter().all(kept) {
-            return self.log.append(batch);
-        }
-        if !batch.iter().any(kept) {
-            return self.ephemeral.append(batch);
+        // Batches are often of one topic: its policy is looked up once.
+        let mut kinds = batch.chunk_by(|a, b| a.topic.topic == b.topic.topic).map(|same| kept(&same[0]));
+        let first = kinds.next().unwrap_or(true);
+        if kinds.all(|kind| kind == first) {
+            return if first { self.log.append(batch) } else { self.ephemeral.append(batch) };
         }
         Box::pin(async move {
             let places: Vec<bool> = batch.iter().map(kept).collect();

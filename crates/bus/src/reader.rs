@@ -1,7 +1,7 @@
 //! A reader: the subscriptions of one session, each a cursor over its topic's log.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use fanfare_history::Error;
@@ -104,7 +104,15 @@ pub struct Budget {
     pub bytes: usize,
 }
 
-/// The part of a reader that workers touch to wake it.
+/// Someone whom the worker's walk serves in place, without waking a task: a lone event then costs its write and
+/// little more.
+pub trait Serve: Send + Sync {
+    /// There is news for the reader. Called on the reader's worker; must not block. If it cannot serve now, it does
+    /// nothing: the news stay marked, and the next [`Reader::poll`] finds them.
+    fn serve(&self);
+}
+
+/// The part of a reader that workers touch to tell it of news.
 #[derive(Default)]
 pub(crate) struct Shared(Mutex<Ready>);
 
@@ -112,21 +120,59 @@ pub(crate) struct Shared(Mutex<Ready>);
 struct Ready {
     /// Subscriptions with news, each once.
     list: SmallVec<[u32; 2]>,
-    waker: Option<Waker>,
+    whom: Whom,
+}
+
+/// Who is told of news.
+#[derive(Default)]
+enum Whom {
+    /// Nobody waits.
+    #[default]
+    Nobody,
+    /// The task that polled last, once.
+    Task(Waker),
+    /// Someone who needs no waking.
+    InPlace(Weak<dyn Serve>),
 }
 
 impl Shared {
-    pub(crate) fn mark_ready(&self, subscription: u32) {
+    pub(crate) fn tell(&self, subscription: u32) {
         let mut ready = self.0.lock();
         // The list is as long as the reader's subscriptions at most, and almost always empty or one long.
         if !ready.list.contains(&subscription) {
             ready.list.push(subscription);
         }
-        let waker = ready.waker.take();
-        drop(ready);
-        if let Some(waker) = waker {
-            waker.wake();
+        match &ready.whom {
+            Whom::Nobody => {}
+            Whom::InPlace(by) => {
+                let by = by.upgrade();
+                drop(ready);
+                if let Some(by) = by {
+                    by.serve();
+                }
+            }
+            Whom::Task(_) => {
+                let whom = std::mem::take(&mut ready.whom);
+                drop(ready);
+                if let Whom::Task(waker) = whom {
+                    waker.wake();
+                }
+            }
         }
+    }
+
+    /// Takes what was marked; `waker` is woken by the next news, unless they are served in place.
+    fn collect(&self, waker: &Waker) -> SmallVec<[u32; 2]> {
+        let mut ready = self.0.lock();
+        let expects = match &ready.whom {
+            Whom::InPlace(_) => true,
+            Whom::Task(known) => known.will_wake(waker),
+            Whom::Nobody => false,
+        };
+        if !expects {
+            ready.whom = Whom::Task(waker.clone());
+        }
+        std::mem::take(&mut ready.list)
     }
 }
 
@@ -175,6 +221,7 @@ pub struct Reader {
     /// Subscriptions to look at, in order of service.
     turn: VecDeque<u32>,
     replay: Replay,
+    drained: bool,
 }
 
 impl Reader {
@@ -186,6 +233,7 @@ impl Reader {
             subscriptions: Slab::new(),
             turn: VecDeque::new(),
             replay: Replay::default(),
+            drained: false,
         }
     }
 
@@ -240,6 +288,12 @@ impl Reader {
         self.subscriptions.is_empty()
     }
 
+    /// Whether the last poll handed out all there was, so that there is no need to poll again before the task is woken
+    /// or told of news.
+    pub fn is_drained(&self) -> bool {
+        self.drained
+    }
+
     fn look_at(&mut self, id: u32) {
         if let Some(subscription) = self.subscriptions.get_mut(id as usize)
             && !std::mem::replace(&mut subscription.in_turn, true)
@@ -249,12 +303,16 @@ impl Reader {
     }
 
     /// Hands out what there is, in order within each subscription and in turn between them, up to `budget`.
-    /// Ready if anything was put in `out`; otherwise the task is woken when there is something.
+    /// Ready if anything was put in `out`; otherwise, or if [`Reader::is_drained`], the task is woken when there is
+    /// something.
     pub fn poll(&mut self, cx: &mut Context<'_>, budget: Budget, out: &mut Vec<Delivery>) -> Poll<()> {
         let mut room = Room { budget, deliveries: 0, bytes: 0 };
         let had = out.len();
+        self.drained = false;
         loop {
-            self.collect_woken(cx.waker());
+            for id in self.shared.collect(cx.waker()) {
+                self.look_at(id);
+            }
             while let Some(id) = self.turn.pop_front() {
                 self.serve(id, &mut room, out);
                 if room.is_full() {
@@ -264,22 +322,18 @@ impl Reader {
             match self.poll_replay(cx, &mut room, out) {
                 Poll::Ready(()) if !room.is_full() => {}
                 Poll::Ready(()) => return Poll::Ready(()),
-                Poll::Pending if out.len() > had => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.drained = true;
+                    return if out.len() > had { Poll::Ready(()) } else { Poll::Pending };
+                }
             }
         }
     }
 
-    fn collect_woken(&mut self, waker: &Waker) {
-        let mut ready = self.shared.0.lock();
-        let woken = std::mem::take(&mut ready.list);
-        if !ready.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            ready.waker = Some(waker.clone());
-        }
-        drop(ready);
-        for id in woken {
-            self.look_at(id);
-        }
+    /// From now on news are served by `by`, in place, and wake no task. [`Reader::poll`] still has its task woken
+    /// by what it waits for besides: pages of history.
+    pub fn serve_in_place(&mut self, by: Weak<dyn Serve>) {
+        self.shared.0.lock().whom = Whom::InPlace(by);
     }
 
     /// Serves one subscription from its ring.

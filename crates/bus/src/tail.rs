@@ -5,6 +5,7 @@
 //! the log.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -40,14 +41,18 @@ pub(crate) struct Tail {
 
 #[derive(Default)]
 struct Local {
-    /// Whether this tail is waiting in the worker's inbox already.
-    queued: AtomicBool,
+    /// There are news that the walk has not noticed.
+    news: AtomicBool,
+    /// A walk is under way, or waits in the worker's inbox.
+    walked: AtomicBool,
     readers: Mutex<Slab<LocalReader>>,
 }
 
-struct LocalReader {
-    shared: Arc<Shared>,
-    subscription: u32,
+/// A reader of a tail, and what it calls the subscription.
+#[derive(Clone)]
+pub(crate) struct LocalReader {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) subscription: u32,
 }
 
 struct TailState {
@@ -206,8 +211,9 @@ impl Tail {
         if after < state.floor {
             return Taken::Behind { newest_prev: state.ring.back().map_or(state.head.offset, |e| e.event.prev) };
         }
-        let first = state.ring.partition_point(|entry| entry.event.offset <= after);
-        for entry in state.ring.range(first..) {
+        // From the end: most readers lack the last event only.
+        let fresh = state.ring.iter().rev().take_while(|entry| entry.event.offset > after).count();
+        for entry in state.ring.range(state.ring.len() - fresh..) {
             if !give(entry) {
                 return Taken::More;
             }
@@ -225,20 +231,36 @@ impl Tail {
         drop(self.local[worker].readers.lock().try_remove(key));
     }
 
-    /// Whether a worker must be told of news; says yes once until [`Tail::wake_readers`] ran there.
-    pub(crate) fn queue_for(&self, worker: usize) -> bool {
+    /// There are news for the readers on `worker`. Says whether a walk must be begun for them: there are readers, and
+    /// no walk is under way or waiting to be.
+    pub(crate) fn has_news(&self, worker: usize) -> bool {
         let local = &self.local[worker];
-        !local.readers.lock().is_empty() && !local.queued.swap(true, Ordering::AcqRel)
+        if local.readers.lock().is_empty() {
+            return false;
+        }
+        local.news.store(true, Ordering::SeqCst);
+        !local.walked.swap(true, Ordering::SeqCst)
     }
 
-    /// Marks every reader on `worker` and wakes those that wait. Runs on that worker.
-    pub(crate) fn wake_readers(&self, worker: usize) {
+    /// Whether there are news since this was last asked, and then how many places of readers there are to visit.
+    pub(crate) fn news(&self, worker: usize) -> Option<usize> {
         let local = &self.local[worker];
-        // First, so that news that come during the walk queue the tail again.
-        local.queued.store(false, Ordering::Release);
-        for (_, reader) in local.readers.lock().iter() {
-            reader.shared.mark_ready(reader.subscription);
-        }
+        local.news.swap(false, Ordering::SeqCst).then(|| local.readers.lock().capacity())
+    }
+
+    /// Ends a walk of `worker`, unless there are news.
+    pub(crate) fn end_walk(&self, worker: usize) -> bool {
+        let local = &self.local[worker];
+        local.walked.store(false, Ordering::SeqCst);
+        // News that came before that line did not queue the tail.
+        !local.news.load(Ordering::SeqCst) || local.walked.swap(true, Ordering::SeqCst)
+    }
+
+    /// Appends the readers on `worker` at `places` to `out`; empty places are left out. They are told of news when
+    /// the lock is released again, because whoever is told may unsubscribe.
+    pub(crate) fn readers_at(&self, worker: usize, places: Range<usize>, out: &mut Vec<LocalReader>) {
+        let readers = self.local[worker].readers.lock();
+        out.extend(places.filter_map(|place| readers.get(place).cloned()));
     }
 
     /// Where a fill must read from, and how far; `None` if there is no hole.

@@ -8,11 +8,12 @@ use tokio::sync::Notify;
 
 use crate::hub::Hub;
 use crate::tail::Tail;
+use crate::walk::Walks;
 
 /// Something for a worker to do.
 pub(crate) enum Work {
-    /// Wake this tail's readers here.
-    Wake(Arc<Tail>),
+    /// This tail has news for its readers here.
+    Walk(Arc<Tail>),
     /// Close the hole in this tail.
     Fill(Arc<Tail>),
     /// Compare heads with the engine.
@@ -44,20 +45,24 @@ impl Inbox {
     }
 }
 
+/// How many readers a worker serves before it lets its other tasks run: about a millisecond of writes.
+const STRIDE: usize = 256;
+
 /// Serves the inbox of worker `index` until dropped. Must run on the runtime on which the readers of that worker
-/// run, so that waking them stays on that core.
+/// run, so that what they do stays on that core.
 pub(crate) async fn run(hub: Arc<Hub>, index: usize, life: Lifecycle) {
     let inbox = &hub.inboxes[index];
     let mut work = Vec::new();
+    let mut walks = Walks::new(index);
     loop {
         std::mem::swap(&mut *inbox.work.lock(), &mut work);
-        if work.is_empty() {
+        if work.is_empty() && walks.are_over() {
             inbox.news.notified().await;
             continue;
         }
         for item in work.drain(..) {
             match item {
-                Work::Wake(tail) => tail.wake_readers(index),
+                Work::Walk(tail) => walks.begin(tail),
                 Work::Fill(tail) => {
                     let hub = Arc::clone(&hub);
                     life.spawn(TaskKind::Background, "fill a hole", async move { hub.fill(&tail).await });
@@ -72,7 +77,8 @@ pub(crate) async fn run(hub: Arc<Hub>, index: usize, life: Lifecycle) {
                 }
             }
         }
-        // Let the readers that were woken run before the next round.
+        walks.go_on(STRIDE);
+        // Let others run before the next stride: publishers, new connections, readers that drain from their cursors.
         tokio::task::yield_now().await;
     }
 }

@@ -7,9 +7,12 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
+use pin_project_lite::pin_project;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -125,16 +128,7 @@ impl Lifecycle {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        // The guard learns of a panic by being dropped while armed: no task is wrapped in another.
-        let guard = Guard { life: self.clone(), kind, name, armed: true };
-        let task = async move {
-            let mut guard = guard;
-            future.await;
-            guard.armed = false;
-            if guard.kind == TaskKind::Critical && guard.life.phase() < Phase::Draining {
-                guard.life.fail(guard.name, "ended before the stop");
-            }
-        };
+        let task = Watched { future, guard: Guard { life: self.clone(), kind, name, armed: true } };
         #[expect(clippy::disallowed_methods, reason = "this is the wrapper")]
         drop(tokio::spawn(self.inner.tracker.track_future(task)));
     }
@@ -163,7 +157,31 @@ impl fmt::Debug for Lifecycle {
     }
 }
 
-/// Applies the kind's policy when a task panics. A task that is dropped with its runtime does not count:
+pin_project! {
+    /// A task's future. Written by hand, because an `async` block around it would hold it twice, and there may be a
+    /// million connections.
+    struct Watched<F> {
+        #[pin]
+        future: F,
+        guard: Guard,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Watched<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        ready!(this.future.poll(cx));
+        this.guard.armed = false;
+        if this.guard.kind == TaskKind::Critical && this.guard.life.phase() < Phase::Draining {
+            this.guard.life.fail(this.guard.name, "ended before the stop");
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Applies the kind's policy when a task panics, of which it learns by being dropped while armed. A task that is dropped with its runtime does not count:
 /// then the process is stopping anyway.
 struct Guard {
     life: Lifecycle,
