@@ -15,6 +15,7 @@ use crate::principal::{Credential, Principal};
 use crate::refusal::{Reason, Refusal};
 use crate::revocation::Revocations;
 use crate::token::Token;
+use crate::verified::Verified;
 use crate::{CreatedKey, Door, Error, KeyInfo, KeyRequest, api_key, grant};
 
 /// Turns credentials into [`Principal`]s. Clones are handles to the same.
@@ -33,6 +34,7 @@ struct Inner {
     anonymous: Option<AnonymousAccess>,
     keys: Arc<KeyStore>,
     token_bytes_max: usize,
+    verified: Verified,
     terse: bool,
     /// The issuer's name of principals let in by an API key.
     keys_issuer: Arc<str>,
@@ -68,6 +70,7 @@ impl Auth {
             anonymous: options.anonymous.map(AnonymousAccess::new),
             keys,
             token_bytes_max: options.token_bytes_max.as_usize(),
+            verified: Verified::new(options.verified_tokens_max),
             terse: options.terse_refusals,
             keys_issuer: Arc::from("api-keys"),
         };
@@ -85,6 +88,15 @@ impl Auth {
         } else if credential.starts_with(api_key::PREFIX) {
             seen.issuer = Some(Arc::clone(&inner.keys_issuer));
             inner.keys.authenticate(door, credential, now, &inner.keys_issuer, &mut seen.key_id)
+        } else if door == Door::Server {
+            inner.verified.find(credential, now).map_or_else(
+                || {
+                    let principal = inner.verify_token(door, credential, now, &mut seen)?;
+                    inner.remember(credential, &principal);
+                    Ok(principal)
+                },
+                Ok,
+            )
         } else {
             inner.verify_token(door, credential, now, &mut seen)
         };
@@ -230,6 +242,13 @@ impl Inner {
             }
         }
         claims.admit(issuer, id, door, now)
+    }
+
+    fn remember(&self, token: &str, principal: &Principal) {
+        let issuer = self.issuers.values().find(|issuer| issuer.name == principal.issuer);
+        if let (Some(issuer), Some(expires_at)) = (issuer, principal.expires_at) {
+            self.verified.remember(token, principal, expires_at.plus(issuer.leeway));
+        }
     }
 }
 

@@ -49,6 +49,7 @@ mod secret;
 mod strict;
 mod timestamp_text;
 mod token;
+mod verified;
 
 pub use action::Action;
 pub use algorithm::Algorithm;

@@ -30,6 +30,10 @@ pub struct Options {
     pub anonymous: Option<Anonymous>,
     /// The most bytes a token may have. Default 8KiB: what fits into the head of a request everywhere.
     pub token_bytes_max: ByteSize,
+    /// How many tokens of backends are remembered after they were verified, so that a backend that publishes with
+    /// the same token all the time has it verified once. Default 1024: more backends than most have, and under a
+    /// megabyte. 0 verifies each time.
+    pub verified_tokens_max: usize,
     /// Tell clients only that their credentials are invalid, not why; the log and the metrics keep the
     /// reason. Default false: the reason helps the developer and tells an attacker nothing that opens a door.
     pub terse_refusals: bool,
@@ -47,6 +51,7 @@ impl Default for Options {
             api_keys_max: 10_000,
             anonymous: None,
             token_bytes_max: ByteSize::kib(8),
+            verified_tokens_max: 1024,
             terse_refusals: false,
             dev: false,
         }

@@ -13,6 +13,7 @@ mod from;
 mod goodbye;
 mod node;
 mod options;
+mod read_ahead;
 mod registry;
 
 pub mod access;
@@ -25,4 +26,5 @@ pub use from::From;
 pub use goodbye::Goodbye;
 pub use node::Node;
 pub use options::Options;
+pub use read_ahead::ReadAhead;
 pub use registry::{Nudge, Protocol, Query, Registry, Session, SessionInfo, SessionPage, TooMany};

@@ -25,3 +25,17 @@ pub struct Node {
     /// The life of the process.
     pub life: Lifecycle,
 }
+
+impl Node {
+    /// The same node for another worker.
+    #[must_use]
+    pub fn on_worker(&self, worker: usize) -> Self {
+        Self { bus: self.bus.on_worker(worker), sessions: self.sessions.on_worker(worker), ..self.clone() }
+    }
+
+    /// Starts what this worker does. Call once per worker, on its runtime.
+    pub fn start_worker(&self) {
+        self.bus.start_worker(&self.life);
+        self.sessions.start_worker(&self.life);
+    }
+}

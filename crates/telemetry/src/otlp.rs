@@ -8,8 +8,8 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tokio::sync::oneshot;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing::Level;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::Registry;
 
@@ -64,12 +64,16 @@ impl Exporter {
         Ok(Self { provider, stop, thread })
     }
 
-    /// Turns this program's own spans into trace spans; those of libraries stay out.
+    /// Turns this program's own spans into trace spans, those as well that the log leaves out: a span that is only
+    /// for traces has level DEBUG, so that it costs nothing without them. Spans of libraries stay out.
     pub(crate) fn layer(&self) -> Box<dyn Layer<Registry> + Send + Sync> {
         tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer("fanfare"))
             .with_threads(false)
-            .with_filter(Targets::new().with_target("fanfare", LevelFilter::INFO))
+            .with_filter(filter_fn(|metadata| {
+                let most = if metadata.is_span() { Level::DEBUG } else { Level::INFO };
+                metadata.target().starts_with("fanfare") && *metadata.level() <= most
+            }))
             .boxed()
     }
 

@@ -31,6 +31,11 @@ impl Client {
         done
     }
 
+    /// Whether [`Client::poll_deliver`] need not be called again before the task is woken or told of news.
+    pub fn is_drained(&self) -> bool {
+        self.reader.is_drained()
+    }
+
     fn put(&mut self, deliveries: &mut Vec<Delivery>) -> Result<(), Goodbye> {
         let (mut events, mut longest): (u64, Option<Timestamp>) = (0, None);
         for delivery in deliveries.drain(..) {

@@ -19,9 +19,9 @@ mod publish;
 mod reply;
 mod subscribe;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use fanfare_bus::{Reader, SubscriptionId};
+use fanfare_bus::{Reader, Serve, SubscriptionId};
 use fanfare_model::{Timestamp, Topic};
 use futures_util::FutureExt as _;
 
@@ -39,7 +39,7 @@ use pace::Pace;
 /// One client session.
 pub struct Client {
     host: Arc<Host>,
-    dialect: &'static dyn Dialect,
+    dialect: Arc<dyn Dialect>,
     stage: Stage,
     reader: Reader,
     /// The topics of its subscriptions. At most `subscriptions_max`, and looked through for commands only, never
@@ -61,7 +61,7 @@ enum Stage {
 
 impl Client {
     /// A client that has just arrived and has not said who it is.
-    pub fn new(host: Arc<Host>, dialect: &'static dyn Dialect, peer: Peer) -> Self {
+    pub fn new(host: Arc<Host>, dialect: Arc<dyn Dialect>, peer: Peer) -> Self {
         let reader = host.node.bus.reader();
         let pace = Pace::new(&host.limits);
         Self {
@@ -81,9 +81,14 @@ impl Client {
         matches!(self.stage, Stage::Connected(_))
     }
 
+    /// From now on `by` is told of news, instead of a task being woken. See [`Reader::serve_in_place`].
+    pub fn serve_in_place(&mut self, by: Weak<dyn Serve>) {
+        self.reader.serve_in_place(by);
+    }
+
     /// The protocol it speaks.
-    pub fn dialect(&self) -> &'static dyn Dialect {
-        self.dialect
+    pub fn dialect(&self) -> &dyn Dialect {
+        &*self.dialect
     }
 
     /// What waits to be sent.

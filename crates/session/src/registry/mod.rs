@@ -1,0 +1,276 @@
+//! Every session of this node, and the one place that ends or reminds them.
+//!
+//! A connection owns no timer. One task per node ticks ten times a second and ends what has expired; one per worker
+//! visits a slice of that worker's sessions, so that each is reminded to ping once per interval. Draining, revocation
+//! and administrators go the same way: a session only waits for its next [`Nudge`].
+
+mod bell;
+mod session;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bell::Bell;
+use fanfare_auth::Principal;
+use fanfare_model::{Clock, Kind, SessionId, Tenant, Timestamp, UserId};
+use metrics::{counter, gauge};
+use parking_lot::Mutex;
+use slab::Slab;
+
+pub use session::Session;
+
+use crate::{Goodbye, Options, metrics as names};
+
+/// What a session speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Server-Sent Events.
+    Sse,
+    /// Lines of JSON over HTTP, and long polls.
+    JsonLines,
+    /// WebSocket, our own protocol.
+    WebSocket,
+}
+
+impl Protocol {
+    /// The word in the API and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::JsonLines => "ndjson",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// What is known of a session.
+#[derive(Debug, Clone)]
+pub struct SessionInfo {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose topics it can see.
+    pub tenant: Tenant,
+    /// Its user, if it has one.
+    pub user: Option<UserId>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// When it came.
+    pub connected_at: Timestamp,
+    /// When its credentials end.
+    pub expires_at: Option<Timestamp>,
+    /// The client's address as the server sees it.
+    pub address: Option<std::net::IpAddr>,
+    /// How the client names itself: the `User-Agent`, or what it said when it connected.
+    pub client: Option<Arc<str>>,
+}
+
+/// Something a session must react to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nudge {
+    /// It is time to ping (or to send a heartbeat).
+    Ping,
+    /// It is over.
+    End(Goodbye),
+}
+
+/// A limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooMany {
+    /// The node has as many sessions as it may have.
+    #[error("this node has too many sessions")]
+    OnNode,
+    /// The user has as many sessions as they may have.
+    #[error("this user has too many sessions")]
+    OfUser,
+    /// The node is stopping and takes no new ones.
+    #[error("this node is stopping")]
+    Draining,
+}
+
+impl TooMany {
+    /// What the caller can do.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::OnNode => Kind::Overloaded,
+            Self::OfUser => Kind::Limited,
+            Self::Draining => Kind::Unavailable,
+        }
+    }
+}
+
+/// Which sessions to list.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Only of this user.
+    pub user: Option<UserId>,
+    /// Only after this one: where the last page ended.
+    pub after: Option<SessionId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A page of sessions, by id.
+#[derive(Debug, Clone)]
+pub struct SessionPage {
+    /// The sessions.
+    pub sessions: Vec<SessionInfo>,
+    /// How many there are in all.
+    pub total: usize,
+    /// Whether there are more after the last.
+    pub more: bool,
+}
+
+/// Every session of this node. Cheap to clone; each worker has its own, so that it reminds those that live there.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+    worker: usize,
+}
+
+struct Inner {
+    options: Options,
+    clock: Arc<dyn Clock>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    sessions: Slab<Arc<Entry>>,
+    by_id: BTreeMap<SessionId, usize>,
+    by_user: HashMap<(Tenant, UserId), Vec<usize>>,
+    expiring: BTreeSet<(Timestamp, usize)>,
+    draining: bool,
+}
+
+struct Entry {
+    worker: usize,
+    bell: Bell,
+    details: Mutex<Details>,
+}
+
+struct Details {
+    info: SessionInfo,
+    principal: Arc<Principal>,
+}
+
+impl Registry {
+    /// An empty registry.
+    pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
+        Self { inner: Arc::new(Inner { options, clock, table: Mutex::default() }), worker: 0 }
+    }
+
+    /// The same registry for another worker.
+    #[must_use]
+    pub fn on_worker(&self, worker: usize) -> Self {
+        Self { worker, ..self.clone() }
+    }
+
+    /// Takes in a session that lives on this worker. `principal` is watched for expiry and revocation.
+    pub fn register(&self, info: SessionInfo, principal: Arc<Principal>) -> Result<Session, TooMany> {
+        let mut table = self.inner.table.lock();
+        self.check_limits(&table, &info).inspect_err(|limit| {
+            let limit = match limit {
+                TooMany::OnNode => "node",
+                TooMany::OfUser => "user",
+                TooMany::Draining => "draining",
+            };
+            counter!(names::REFUSED, "limit" => limit).increment(1);
+        })?;
+        let protocol = info.protocol;
+        let key = table.sessions.vacant_key();
+        table.by_id.insert(info.id.clone(), key);
+        if let Some(user) = &info.user {
+            table.by_user.entry((info.tenant.clone(), user.clone())).or_default().push(key);
+        }
+        if let Some(at) = info.expires_at {
+            table.expiring.insert((at, key));
+        }
+        let entry = Arc::new(Entry {
+            worker: self.worker,
+            bell: Bell::default(),
+            details: Mutex::new(Details { info, principal }),
+        });
+        table.sessions.insert(Arc::clone(&entry));
+        drop(table);
+        gauge!(names::SESSIONS, "protocol" => protocol.as_str()).increment(1);
+        counter!(names::OPENED, "protocol" => protocol.as_str()).increment(1);
+        Ok(Session::new(self.clone(), key, entry, protocol))
+    }
+
+    fn check_limits(&self, table: &Table, info: &SessionInfo) -> Result<(), TooMany> {
+        if table.draining {
+            return Err(TooMany::Draining);
+        }
+        if table.sessions.len() >= self.inner.options.sessions_max {
+            return Err(TooMany::OnNode);
+        }
+        let of_user = info.user.as_ref().and_then(|user| table.by_user.get(&(info.tenant.clone(), user.clone())));
+        if of_user.is_some_and(|keys| keys.len() >= self.inner.options.sessions_per_user_max) {
+            return Err(TooMany::OfUser);
+        }
+        Ok(())
+    }
+
+    /// How many sessions there are on this node.
+    pub fn len(&self) -> usize {
+        self.inner.table.lock().sessions.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Lists the sessions of a tenant.
+    pub fn list(&self, query: &Query) -> SessionPage {
+        let table = self.inner.table.lock();
+        let mut page = SessionPage { sessions: Vec::new(), total: 0, more: false };
+        for key in table.by_id.values() {
+            let details = table.sessions[*key].details.lock();
+            let info = &details.info;
+            if info.tenant != query.tenant || query.user.is_some() && info.user != query.user {
+                continue;
+            }
+            page.total += 1;
+            if query.after.as_ref().is_some_and(|after| info.id <= *after) {
+                continue;
+            }
+            if page.sessions.len() < query.limit {
+                page.sessions.push(info.clone());
+            } else {
+                page.more = true;
+            }
+        }
+        page
+    }
+
+    /// Ends one session of a tenant. Says whether there was one.
+    pub fn disconnect(&self, tenant: &Tenant, id: &SessionId) -> bool {
+        let table = self.inner.table.lock();
+        let Some(entry) = table.by_id.get(id).map(|key| &table.sessions[*key]) else { return false };
+        let ours = entry.details.lock().info.tenant == *tenant;
+        if ours {
+            entry.bell.end(Goodbye::Disconnected);
+        }
+        ours
+    }
+
+    /// Ends every session of a user. Says how many.
+    pub fn disconnect_user(&self, tenant: &Tenant, user: &UserId) -> usize {
+        let table = self.inner.table.lock();
+        let keys = table.by_user.get(&(tenant.clone(), user.clone())).map_or(&[][..], Vec::as_slice);
+        for key in keys {
+            table.sessions[*key].bell.end(Goodbye::Disconnected);
+        }
+        keys.len()
+    }
+
+    /// Over how long sessions are sent away when the node stops.
+    pub fn drain_window(&self) -> Duration {
+        self.inner.options.drain_window.get()
+    }
+}
