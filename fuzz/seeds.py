@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import zlib
 from pathlib import Path
 
 SEEDS = Path(__file__).parent / "seeds"
@@ -75,6 +76,8 @@ write("token", "signed-member-twice", HEADER + '\n{"iss":"fuzz","aud":"elsewhere
 
 # Frames: masked, in fragments, with control frames between; and the requests that stand in them.
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+# Of a message that is compressed, in its first frame.
+RSV1 = 0x40
 
 
 def frame(opcode: int, payload: bytes, fin: bool = True, mask: bytes = b"\x01\x02\x03\xfa") -> bytes:
@@ -92,6 +95,8 @@ write("frame", "fragments", frame(TEXT, EURO[:1], fin=False) + frame(PING, b"hi"
 write("frame", "length-64-bits", b"\x81\xff" + (65536).to_bytes(8, "big") + b"\x00" * 4 + b"x")
 write("frame", "binary", frame(BINARY, b"\x00\xff"))
 write("frame", "not-masked", b"\x81\x01x")
+write("frame", "deflate-fragments", frame(TEXT | RSV1, b"\xf2\x48", fin=False) + frame(PING, b"hi")
+      + frame(CONTINUATION, b"\xcd\xc9\xc9\x07\x00"))
 write("frame", "close-bad", frame(CLOSE, b"\x03"))
 for name, request in {
     "connect": {"connect": {"token": "eyJ", "name": "web", "version": "1.2"}},
@@ -107,3 +112,21 @@ for name, request in {
 }.items():
     write("frame", f"request-{name}", json.dumps({"id": 2} | request, separators=(",", ":")))
 write("frame", "requests", '{"ping":{}}\r\n\n{"id":1,"ping":{}}\nnonsense\n')
+
+# Compressed messages: every kind of block, a last one that is none, and one that makes much of little.
+
+
+def deflate(content: bytes, level: int = 6, strategy: int = zlib.Z_DEFAULT_STRATEGY) -> bytes:
+    context = zlib.compressobj(level, zlib.DEFLATED, -15, 8, strategy)
+    return (context.compress(content) + context.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\x00\x00\xff\xff")
+
+
+WORDS = b'{"event":{"topic":"chat:42","offset":17}},' * 8
+write("deflate", "dynamic", deflate(bytes(range(32, 127)) * 4 + WORDS))
+write("deflate", "fixed", deflate(WORDS, strategy=zlib.Z_FIXED))
+write("deflate", "stored", deflate(WORDS, level=0))
+write("deflate", "huffman-only", deflate(WORDS, strategy=zlib.Z_HUFFMAN_ONLY))
+write("deflate", "last-block", b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00")
+write("deflate", "empty", b"\x00")
+write("deflate", "bomb", deflate(bytes(1 << 17), level=9))
+write("deflate", "plain", WORDS)

@@ -15,19 +15,21 @@ use fanfare_lifecycle::{Lifecycle, Phase, TaskKind};
 use fanfare_model::Kind;
 use fanfare_session::client::{Client, Host, Peer};
 use fanfare_session::{Node, Protocol, access};
+use futures_util::FutureExt as _;
 use http::header;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use metrics::counter;
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::Options;
+use crate::bare::bare;
 use crate::connection::{self, Settings};
-use crate::handshake::{self, Accepted, Rejected};
+use crate::frame::Decoder;
+use crate::handshake::{Accepted, Handshake, Rejected};
 use crate::metrics::{Handles, REFUSED};
-use crate::origin::Origins;
 
 /// The most bytes of a `User-Agent` that are kept.
 const AGENT_BYTES_MAX: usize = 128;
@@ -36,7 +38,7 @@ const AGENT_BYTES_MAX: usize = 128;
 pub(crate) struct Gateway {
     host: Arc<Host>,
     settings: Arc<Settings>,
-    origins: Origins,
+    handshake: Handshake,
     /// A permit for each connection that has not said who it is.
     arrivals: Arc<Semaphore>,
 }
@@ -45,7 +47,7 @@ pub(crate) struct Gateway {
 /// of that worker; the client's address is taken from a [`ConnectInfo`] among the request's extensions.
 pub fn router(node: Node, options: Arc<Options>) -> Router {
     let gateway = Gateway {
-        origins: Origins::of(&options.allowed_origins),
+        handshake: Handshake::new(&options),
         arrivals: Arc::new(Semaphore::new(options.unconnected_max.min(Semaphore::MAX_PERMITS))),
         host: Arc::new(Host::new(node, options.limits(), Protocol::WebSocket)),
         settings: Arc::new(Settings { options, metrics: Handles::new() }),
@@ -69,9 +71,10 @@ async fn upgrade(State(gateway): State<Arc<Gateway>>, mut request: Request) -> R
         agent: agent(&head.headers),
     };
     let life = gateway.host.node.life.clone();
+    let decoder = accepted.decoder();
     let client = Client::new(Arc::clone(&gateway.host), accepted.dialect, peer);
     let place = head.extensions.get::<fanfare_session::Connection>().map(|about| Arc::clone(&about.place));
-    let arrival = Arrival { client, principal, permit, place, settings: Arc::clone(&gateway.settings) };
+    let arrival = Arrival { client, decoder, principal, permit, place, settings: Arc::clone(&gateway.settings) };
     let serving = life.clone();
     life.spawn(TaskKind::Connection, "websocket handshake", async move {
         let stop = serving.hard().clone();
@@ -89,7 +92,7 @@ impl Gateway {
         &self,
         head: &http::request::Parts,
     ) -> Result<(Accepted, Option<Principal>, OwnedSemaphorePermit), Rejected> {
-        let mut accepted = handshake::check(head, &self.origins)?;
+        let mut accepted = self.handshake.check(head)?;
         if self.host.node.life.phase() >= Phase::Draining {
             return Err(Rejected::busy(Kind::Unavailable, "this node is stopping; connect again"));
         }
@@ -109,6 +112,8 @@ impl Gateway {
 /// A client at the moment its connection has become a WebSocket.
 pub(crate) struct Arrival {
     pub(crate) client: Client,
+    /// Of what was agreed on with it.
+    pub(crate) decoder: Decoder,
     /// Who it is, if it has said so in the handshake.
     pub(crate) principal: Option<Principal>,
     /// Its place among those who have not said who they are.
@@ -128,29 +133,18 @@ fn serve(life: &Lifecycle, upgraded: Upgraded, arrival: Arrival) {
     match bare(upgraded) {
         Ok((stream, read_ahead)) => {
             let connection = connection::run(stream, read_ahead, arrival);
-            life.spawn(TaskKind::Connection, "websocket", until(stop, connection));
+            life.spawn(TaskKind::Connection, "websocket", until(connection, stop));
         }
         Err(upgraded) => {
             let connection = connection::run(TokioIo::new(upgraded), Bytes::new(), arrival);
-            life.spawn(TaskKind::Connection, "websocket", until(stop, connection));
+            life.spawn(TaskKind::Connection, "websocket", until(connection, stop));
         }
     }
 }
 
-async fn until(stop: CancellationToken, connection: impl Future<Output = ()>) {
-    tokio::select! {
-        () = connection => {}
-        () = stop.cancelled() => {}
-    }
-}
-
-/// Both ways in which hyper may hold the socket: wrapped by the server that tells HTTP/1.1 from HTTP/2, or not.
-fn bare(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
-    let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
-        Err(upgraded) => upgraded,
-    };
-    upgraded.downcast::<TokioIo<TcpStream>>().map(|parts| (parts.io.into_inner(), parts.read_buf))
+/// A connection that is dropped at `stop`. Not an `async fn`, which would hold the connection twice.
+fn until(connection: impl Future<Output = ()>, stop: CancellationToken) -> impl Future<Output = ()> {
+    connection.with_cancellation_token_owned(stop).map(|_stopped| ())
 }
 
 fn agent(headers: &http::HeaderMap) -> Option<Arc<str>> {

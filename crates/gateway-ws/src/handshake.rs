@@ -1,6 +1,7 @@
 //! The opening handshake (RFC 6455 section 4.2), as a decision about a request's head.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,15 +13,28 @@ use fanfare_session::problem::{self, Problem};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
 use sha1::{Digest as _, Sha1};
 
-use crate::dialects;
+use crate::deflate::Deflate;
+use crate::frame::{Agreed, Decoder};
 use crate::origin::Origins;
+use crate::{Options, dialects};
 
 /// What the server proves that it has understood the handshake with (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/// What a gateway agrees to.
+pub(crate) struct Handshake {
+    origins: Origins,
+    /// Whether compression is agreed on.
+    compression: bool,
+    plain: [Arc<dyn Dialect>; 1],
+    /// The same, compressing what they write.
+    compressing: [Arc<dyn Dialect>; 1],
+}
+
 /// A request that may become a WebSocket.
 pub(crate) struct Accepted {
-    pub(crate) dialect: &'static dyn Dialect,
+    pub(crate) dialect: Arc<dyn Dialect>,
+    pub(crate) deflate: Option<Deflate>,
     /// What the client proposed the dialect by; `None` if it named none.
     subprotocol: Option<HeaderValue>,
     accept: HeaderValue,
@@ -94,44 +108,89 @@ impl Rejected {
     }
 }
 
-/// Looks at the head of a request.
-pub(crate) fn check(head: &request::Parts, origins: &Origins) -> Result<Accepted, Rejected> {
-    let headers = &head.headers;
-    let asks = has_token(headers, &header::UPGRADE, "websocket") && has_token(headers, &header::CONNECTION, "upgrade");
-    if head.method != Method::GET || head.version != Version::HTTP_11 || !asks {
-        return Err(Rejected::upgrade(
-            "upgrade_required",
-            "this is a WebSocket endpoint: GET over HTTP/1.1 with `Upgrade: websocket`",
-            header::UPGRADE,
-            "websocket",
-        ));
+impl Handshake {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            origins: Origins::of(&options.allowed_origins),
+            compression: options.compression,
+            plain: dialects::all(None),
+            compressing: dialects::all(Some(options.compression_bytes_min.as_usize())),
+        }
     }
-    if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some("13") {
-        return Err(Rejected::upgrade(
-            "unsupported_version",
-            "`Sec-WebSocket-Version` must be 13",
-            header::SEC_WEBSOCKET_VERSION,
-            "13",
-        ));
+
+    /// Looks at the head of a request.
+    pub(crate) fn check(&self, head: &request::Parts) -> Result<Accepted, Rejected> {
+        let headers = &head.headers;
+        let asks =
+            has_token(headers, &header::UPGRADE, "websocket") && has_token(headers, &header::CONNECTION, "upgrade");
+        if head.method != Method::GET || head.version != Version::HTTP_11 || !asks {
+            return Err(Rejected::upgrade(
+                "upgrade_required",
+                "this is a WebSocket endpoint: GET over HTTP/1.1 with `Upgrade: websocket`",
+                header::UPGRADE,
+                "websocket",
+            ));
+        }
+        if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some("13") {
+            return Err(Rejected::upgrade(
+                "unsupported_version",
+                "`Sec-WebSocket-Version` must be 13",
+                header::SEC_WEBSOCKET_VERSION,
+                "13",
+            ));
+        }
+        let key = only(headers, &header::SEC_WEBSOCKET_KEY)
+            .filter(|key| STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16))
+            .ok_or_else(|| Rejected::invalid("`Sec-WebSocket-Key` must be 16 bytes in base64"))?;
+        let host = only(headers, &header::HOST).or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
+        if !self.origins.allow(headers, host) {
+            return Err(Rejected::new(
+                Kind::Denied,
+                "origin_not_allowed",
+                "pages of this origin may not connect (`ws.allowed_origins`)",
+            ));
+        }
+        let deflate = if self.compression { Deflate::negotiate(headers) } else { None };
+        let (dialect, subprotocol) = self.choose_dialect(headers, deflate)?;
+        let token = bearer(headers).map_err(|()| {
+            Rejected::invalid("`Authorization` must be `Bearer` and a token; other schemes are not taken")
+        })?;
+        Ok(Accepted { dialect, deflate, subprotocol, accept: accept(key), token })
     }
-    let key = only(headers, &header::SEC_WEBSOCKET_KEY)
-        .filter(|key| STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16))
-        .ok_or_else(|| Rejected::invalid("`Sec-WebSocket-Key` must be 16 bytes in base64"))?;
-    let host = only(headers, &header::HOST).or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
-    if !origins.allow(headers, host) {
-        return Err(Rejected::new(
-            Kind::Denied,
-            "origin_not_allowed",
-            "pages of this origin may not connect (`ws.allowed_origins`)",
-        ));
+
+    /// The first dialect that the client proposes and we speak; our first one if it proposes none.
+    fn choose_dialect(
+        &self,
+        headers: &HeaderMap,
+        deflate: Option<Deflate>,
+    ) -> Result<(Arc<dyn Dialect>, Option<HeaderValue>), Rejected> {
+        let compresses = deflate.is_some_and(Deflate::takes_ours);
+        let dialects = if compresses { &self.compressing } else { &self.plain };
+        let mut proposed = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).peekable();
+        if proposed.peek().is_none() {
+            return Ok((Arc::clone(&dialects[0]), None));
+        }
+        proposed.find_map(|name| dialects.iter().find(|dialect| dialect.name() == name)).map_or_else(
+            || {
+                let names = dialects.each_ref().map(|dialect| dialect.name()).join(", ");
+                Err(Rejected::new(
+                    Kind::Invalid,
+                    "unknown_subprotocol",
+                    format_args!("none of the proposed subprotocols is spoken here; these are: {names}"),
+                ))
+            },
+            |dialect| Ok((Arc::clone(dialect), Some(HeaderValue::from_static(dialect.name())))),
+        )
     }
-    let (dialect, subprotocol) = choose_dialect(headers)?;
-    let token = bearer(headers)
-        .map_err(|()| Rejected::invalid("`Authorization` must be `Bearer` and a token; other schemes are not taken"))?;
-    Ok(Accepted { dialect, subprotocol, accept: accept(key), token })
 }
 
 impl Accepted {
+    /// What reads what the client sends.
+    pub(crate) fn decoder(&self) -> Decoder {
+        // The dialects are of text.
+        Decoder::new(Agreed { deflate: self.deflate.is_some(), binary: false })
+    }
+
     /// The answer that makes the connection a WebSocket.
     pub(crate) fn response<B: Default>(&self) -> Response<B> {
         let mut response = Response::new(B::default());
@@ -143,27 +202,11 @@ impl Accepted {
         if let Some(name) = &self.subprotocol {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name.clone());
         }
+        if let Some(deflate) = self.deflate {
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, deflate.answer());
+        }
         response
     }
-}
-
-/// The first dialect that the client proposes and we speak; our first one if it proposes none.
-fn choose_dialect(headers: &HeaderMap) -> Result<(&'static dyn Dialect, Option<HeaderValue>), Rejected> {
-    let mut proposed = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).peekable();
-    if proposed.peek().is_none() {
-        return Ok((dialects::ALL[0], None));
-    }
-    proposed.find_map(|name| dialects::ALL.into_iter().find(|dialect| dialect.name() == name)).map_or_else(
-        || {
-            let names = dialects::ALL.map(Dialect::name).join(", ");
-            Err(Rejected::new(
-                Kind::Invalid,
-                "unknown_subprotocol",
-                format_args!("none of the proposed subprotocols is spoken here; these are: {names}"),
-            ))
-        },
-        |dialect| Ok((dialect, Some(HeaderValue::from_static(dialect.name())))),
-    )
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Option<String>, ()> {
@@ -228,7 +271,7 @@ mod tests {
     }
 
     fn check_with(changes: &[(&str, &str)]) -> Result<Accepted, Rejected> {
-        check(&head(changes), &Origins::SameHost)
+        Handshake::new(&Options::default()).check(&head(changes))
     }
 
     #[test]
@@ -244,6 +287,19 @@ mod tests {
         let accepted = check_with(&[("sec-websocket-protocol", "graphql-ws, fanfare.v1.json")]);
         let response: Response<Vec<u8>> = accepted.unwrap_or_else(|r| panic!("{r:?}")).response();
         assert_eq!(response.headers()["sec-websocket-protocol"], "fanfare.v1.json");
+    }
+
+    #[test]
+    fn compression_is_agreed_on_if_both_sides_want_it() {
+        let offer = [("sec-websocket-extensions", "permessage-deflate; client_max_window_bits")];
+        let extensions = |options: &Options| {
+            let accepted = Handshake::new(options).check(&head(&offer)).unwrap_or_else(|r| panic!("{r:?}"));
+            let response: Response<Vec<u8>> = accepted.response();
+            response.headers().get("sec-websocket-extensions").map(|value| value.to_str().unwrap().to_owned())
+        };
+        let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        assert_eq!(extensions(&Options::default()).as_deref(), Some(agreed));
+        assert_eq!(extensions(&Options { compression: false, ..Options::default() }), None);
     }
 
     #[test]

@@ -8,7 +8,9 @@
 //!
 //! Reading order: [`Options`], [`router`], `handshake.rs`, `connection.rs`, `frame`, `dialects`.
 
+mod bare;
 mod connection;
+mod deflate;
 mod dialects;
 mod frame;
 mod gateway;
@@ -16,6 +18,8 @@ mod handshake;
 mod options;
 mod origin;
 
+#[doc(hidden)]
+pub mod echo;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod metrics;

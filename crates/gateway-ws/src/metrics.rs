@@ -1,6 +1,8 @@
 //! What the WebSocket transport counts, beyond what every session does.
 
-use metrics::{Counter, counter, describe_counter};
+use fanfare_session::Protocol;
+use fanfare_session::metrics::WAITING;
+use metrics::{Counter, Gauge, counter, describe_counter, gauge};
 
 use crate::frame::Violation;
 
@@ -29,10 +31,16 @@ pub(crate) fn violation(violation: Violation) {
 pub(crate) struct Handles {
     pub(crate) received: Counter,
     pub(crate) writes: Counter,
+    pub(crate) waiting: Gauge,
 }
 
 impl Handles {
     pub(crate) fn new() -> Self {
-        Self { received: counter!(RECEIVED), writes: counter!(WRITES) }
+        let protocol = Protocol::WebSocket.as_str();
+        Self {
+            received: counter!(RECEIVED),
+            writes: counter!(WRITES),
+            waiting: gauge!(WAITING, "protocol" => protocol),
+        }
     }
 }

@@ -15,13 +15,21 @@ pub struct Options {
     /// exactly. Default: none, and then only pages of the host that they connect to. `"*"` is for development. A
     /// client that sends no `Origin` is not a browser and may always connect: it is its token that counts.
     pub allowed_origins: Vec<String>,
-    /// The most bytes of one message, over its fragments. Default: 1088 KiB, an event of 1 MiB (the default of
+    /// The most bytes of one message, over its fragments, compressed and not. Default: 1088 KiB, an event of 1 MiB (the default of
     /// `event_bytes_max`) with its names, headers and the command around it.
     pub message_bytes_max: ByteSize,
     /// The same before a client has said who it is. Default: 16 KiB, the largest token and some room.
     pub connect_bytes_max: ByteSize,
     /// The most fragments of one message. Default: 64; browsers send large messages in pieces of 16 to 128 KiB.
     pub fragments_max: u32,
+    /// Whether compression is agreed on with clients that offer it (permessage-deflate, as browsers do). Default:
+    /// true. An event is compressed once for all of them, and a connection keeps no context, so that it costs no
+    /// memory and about as much time as one more write. Turn it off if events put a secret beside text that an
+    /// attacker may choose, and the attacker can see how long they are on the network.
+    pub compression: bool,
+    /// Messages to clients with compression are compressed from so many bytes on, if that makes them smaller.
+    /// Default: 1 KiB. What fits in one packet of about 1400 bytes as it is does not come any sooner.
+    pub compression_bytes_min: ByteSize,
     /// The most commands of one message. Default: 256, a client's whole set of subscriptions and some publishes.
     pub commands_per_frame_max: usize,
     /// How many commands (and pings) a second a client may send in the long run. Default: 50, a fast typist with a
@@ -60,6 +68,8 @@ impl Default for Options {
             message_bytes_max: ByteSize::kib(1088),
             connect_bytes_max: ByteSize::kib(16),
             fragments_max: 64,
+            compression: true,
+            compression_bytes_min: ByteSize::kib(1),
             commands_per_frame_max: 256,
             commands_per_second: limits.commands_per_second,
             commands_burst: limits.commands_burst,

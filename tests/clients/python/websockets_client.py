@@ -6,6 +6,7 @@ import sys
 import threading
 
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.sync.client import connect
 
 orders = json.loads(sys.argv[1])
@@ -16,8 +17,14 @@ def say(what):
 
 
 subprotocols = [orders["subprotocol"]] if orders.get("subprotocol") else None
-with connect(orders["url"], subprotocols=subprotocols, proxy=None) as socket:
+# By default it offers to decompress with the usual window.
+bits = orders.get("window_bits")
+extensions = [ClientPerMessageDeflateFactory(server_max_window_bits=bits)] if bits else None
+with connect(orders["url"], subprotocols=subprotocols, extensions=extensions, proxy=None) as socket:
     say("open")
+    if orders.get("extensions"):
+        # As if it had been said by the server.
+        say({"frame": json.dumps({"extensions": socket.response.headers.get("Sec-WebSocket-Extensions")})})
 
     def send_input():
         for line in sys.stdin:

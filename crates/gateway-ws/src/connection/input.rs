@@ -9,7 +9,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Connection, Ending, SIGN_OF_LIFE_BYTES};
-use crate::frame::{self, Event, Limits};
+use crate::frame::{self, Event, Limits, Violation};
 use crate::metrics;
 
 /// How much is read at a time: more than almost every message has.
@@ -98,6 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.client.dialect().read(&text, requests_max, &mut requests);
                     self.commands = requests.into();
                 }
+                Event::Binary(_) => return Err(Ending::Violated(Violation::Binary)),
                 Event::Ping(payload) => {
                     self.client.pinged().map_err(Ending::Verdict)?;
                     self.client.outbox().push(frame::pong(&payload));

@@ -11,7 +11,7 @@ use crate::frame::{self, Violation};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Says what there is to say and closes, within `close_timeout`.
-    pub(super) async fn leave(mut self, ending: Ending) {
+    pub(super) async fn leave(&mut self, ending: Ending) {
         // After a client's close nothing more comes from it (RFC 6455 section 5.5.1).
         let more_may_come = !matches!(ending, Ending::Closed(_));
         match ending {

@@ -1,4 +1,7 @@
-//! One connection: a small future between a stream and a client.
+//! One connection: a stream, a client, and a small future that is there when there is something to wait for.
+//!
+//! It sits in a [`Seat`], where its task and the worker's walk take turns with it: a lone event is written from the
+//! walk, everything else is the task's.
 //!
 //! What it does in a turn, in this order: send what waits, deliver what is new (only when nothing waits to be sent,
 //! so that a client that reads slowly holds a cursor and one batch), and carry out commands (only while little waits
@@ -8,11 +11,12 @@
 mod input;
 mod leave;
 mod output;
+mod seat;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use fanfare_bus::Budget;
@@ -26,6 +30,7 @@ use crate::frame::{self, Close, Decoder, Violation};
 use crate::gateway::Arrival;
 use crate::metrics::Handles;
 use input::Next;
+use seat::Seat;
 
 /// So many bytes received since the last ping are a sign of life even if they make no whole frame: a large message
 /// on a slow network. Fewer are not: they might only hold the connection open.
@@ -57,6 +62,12 @@ struct Connection<S> {
     unflushed: bool,
     /// Since when the client has taken nothing of what waits.
     blocked_since: Option<Instant>,
+    /// How many bytes were waiting when that was last looked at.
+    waiting: usize,
+    /// Wakes the task.
+    task: Option<Waker>,
+    /// How it ended, if that was found outside the task.
+    ending: Option<Ending>,
 }
 
 /// How a connection ends.
@@ -77,31 +88,35 @@ enum Ending {
 /// Serves a connection until it ends.
 pub(crate) fn run<S>(stream: S, read_ahead: Bytes, arrival: Arrival) -> impl Future<Output = ()> + Send
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Arrival { client, principal, permit, place, settings } = arrival;
-    let mut connection = Connection {
+    let Arrival { client, decoder, principal, permit, place, settings } = arrival;
+    let seat = Seat::new(Connection {
         stream,
         client,
         settings,
-        decoder: Decoder::default(),
+        decoder,
         input: read_ahead,
         commands: VecDeque::new(),
         heard: 0,
         pinged: false,
         unflushed: false,
         blocked_since: None,
-    };
+        waiting: 0,
+        task: None,
+        ending: None,
+    });
     // Boxed as long as they last: before it is connected and while it is leaving a connection has timers and wider
     // states than in the long time between.
     let arriving = Box::new((principal, permit));
     async move {
         let _place = place;
-        let ending = match Box::pin(connection.arrive(arriving)).await {
-            Ok(()) => connection.converse(false).await.err(),
+        let ending = match Box::pin(arrive(&seat, arriving)).await {
+            Ok(()) => converse(&seat, false).await.err(),
             Err(ending) => Some(ending),
         };
         if let Some(ending) = ending {
+            let mut connection = seat.take();
             Box::pin(connection.leave(ending)).await;
         }
     }
@@ -109,34 +124,56 @@ where
 
 type Arriving = Box<(Option<fanfare_auth::Principal>, tokio::sync::OwnedSemaphorePermit)>;
 
+/// Until the client has said who it is.
+async fn arrive<S: AsyncRead + AsyncWrite + Unpin>(seat: &Seat<S>, arriving: Arriving) -> Result<(), Ending> {
+    let (principal, _permit) = *arriving;
+    if let Some(principal) = principal {
+        return seat.take().client.enter(principal).await.map_err(Ending::Verdict);
+    }
+    let timeout = seat.take().settings.options.connect_timeout.get();
+    // One that says nothing may come back: the network may have kept its words.
+    tokio::time::timeout(timeout, converse(seat, true)).await.unwrap_or(Err(Ending::Verdict(Goodbye::Silent)))
+}
+
+/// Until it ends, or, if so asked, until the client is connected.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(seat: &Seat<S>, until_connected: bool) -> Result<(), Ending> {
+    loop {
+        let command = poll_fn(|cx| seat.poll(cx)).await?;
+        let mut connection = seat.take();
+        Box::pin(connection.client.handle(command)).await.map_err(Ending::Verdict)?;
+        if until_connected && connection.client.is_connected() {
+            return Ok(());
+        }
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Until the client has said who it is.
-    async fn arrive(&mut self, arriving: Arriving) -> Result<(), Ending> {
-        let (principal, _permit) = *arriving;
-        if let Some(principal) = principal {
-            return self.client.enter(principal).await.map_err(Ending::Verdict);
-        }
-        let timeout = self.settings.options.connect_timeout.get();
-        // One that says nothing may come back: the network may have kept its words.
-        tokio::time::timeout(timeout, self.converse(true)).await.unwrap_or(Err(Ending::Verdict(Goodbye::Silent)))
-    }
-
-    /// Until it ends, or, if so asked, until the client is connected.
-    async fn converse(&mut self, until_connected: bool) -> Result<(), Ending> {
-        while !(until_connected && self.client.is_connected()) {
-            let command = poll_fn(|cx| self.poll(cx)).await?;
-            Box::pin(self.client.handle(command)).await.map_err(Ending::Verdict)?;
-        }
-        Ok(())
-    }
-
     /// Does all that there is to do; ready with the next command.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Ending>> {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            self.task = Some(cx.waker().clone());
+        }
+        if let Some(ending) = self.ending.take() {
+            return Poll::Ready(Err(ending));
+        }
         match self.turn(cx) {
             Ok(Some(command)) => Poll::Ready(Ok(command)),
             Ok(None) => Poll::Pending,
             Err(ending) => Poll::Ready(Err(ending)),
         }
+    }
+
+    /// Delivers what is new, from outside the task. What it cannot finish, the task is woken for.
+    fn deliver_in_place(&mut self) {
+        if self.ending.is_some() || self.is_blocked() {
+            return;
+        }
+        let Some(task) = self.task.take() else { return };
+        if let Err(ending) = self.deliver(&mut Context::from_waker(&task)) {
+            self.ending = Some(ending);
+            task.wake_by_ref();
+        }
+        self.task = Some(task);
     }
 
     /// `None`: there is nothing to do before the task is woken, for which everything is set.
@@ -182,6 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let budget = Budget { deliveries: DELIVERIES_MAX, bytes: batch - taken };
             match self.client.poll_deliver(cx, budget) {
+                Poll::Ready(Ok(())) if self.client.is_drained() => return self.flush(cx),
                 Poll::Ready(Ok(())) => taken += self.client.outbox().bytes(),
                 Poll::Ready(Err(goodbye)) => return Err(Ending::Verdict(goodbye)),
                 Poll::Pending => return Ok(()),
@@ -218,7 +256,8 @@ mod tests {
 
     #[test]
     fn a_connection_is_small() {
-        let size = size_of_future(run::<tokio::net::TcpStream>);
-        assert!(size <= 1024, "a connection's future has {size} bytes");
+        let task = size_of_future(run::<tokio::net::TcpStream>);
+        let state = size_of::<Connection<tokio::net::TcpStream>>();
+        assert!(task + state <= 1024, "a connection's future has {task} bytes and its state {state}");
     }
 }

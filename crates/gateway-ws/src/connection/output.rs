@@ -20,6 +20,15 @@ thread_local! {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Writes until nothing waits or the stream takes no more; then it wakes the task when it does.
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+        let done = self.write(cx);
+        let waiting = self.client.outbox().bytes();
+        if waiting != self.waiting {
+            self.count_waiting(waiting);
+        }
+        done
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
         let batch = self.settings.options.write_batch.as_usize();
         let outbox = self.client.outbox();
         if outbox.is_empty() && !self.unflushed {
@@ -59,5 +68,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Whether something waits that the stream does not take.
     pub(super) fn is_blocked(&mut self) -> bool {
         self.unflushed || !self.client.outbox().is_empty()
+    }
+}
+
+impl<S> Connection<S> {
+    fn count_waiting(&mut self, waiting: usize) {
+        let before = std::mem::replace(&mut self.waiting, waiting);
+        self.settings.metrics.waiting.increment(waiting as f64 - before as f64);
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        self.count_waiting(0);
     }
 }

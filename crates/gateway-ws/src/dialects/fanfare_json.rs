@@ -8,10 +8,26 @@ use fanfare_bus::{Entry, Form};
 use fanfare_model::json::write_event;
 use fanfare_session::client::{Dialect, Incoming, Push, Reply, RequestId};
 
-use crate::frame::{HEADER_ROOM, finish_text};
+use crate::frame::{HEADER_ROOM, Opcode, deflate, finish, payload};
 
 /// Our own protocol as JSON; what it writes are WebSocket frames.
-pub(crate) struct FanfareJson;
+#[derive(Debug, Default)]
+pub(crate) struct FanfareJson {
+    /// Messages of at least so many bytes are compressed, if that makes them smaller. `None`: none is.
+    pub(crate) deflate_bytes_min: Option<usize>,
+}
+
+impl FanfareJson {
+    fn compresses(&self, frame: &Bytes) -> bool {
+        self.deflate_bytes_min.is_some_and(|least| payload(frame).len() >= least)
+    }
+
+    /// A frame for one client.
+    fn packed(&self, frame: Bytes) -> Bytes {
+        let deflated = if self.compresses(&frame) { deflate(&frame) } else { None };
+        deflated.unwrap_or(frame)
+    }
+}
 
 impl Dialect for FanfareJson {
     fn name(&self) -> &'static str {
@@ -23,22 +39,25 @@ impl Dialect for FanfareJson {
     }
 
     fn reply(&self, id: Option<RequestId>, reply: &Reply) -> Bytes {
-        write::reply(id, reply)
+        self.packed(write::reply(id, reply))
     }
 
     fn push(&self, push: &Push) -> Bytes {
-        write::push(push)
+        self.packed(write::push(push))
     }
 
     fn event(&self, entry: &Entry) -> Bytes {
-        let frame = entry.form(Form::WebSocketJson, |event| {
+        let plain = entry.form(Form::WebSocketJson, |event| {
             let mut buffer = vec![0; HEADER_ROOM];
             buffer.extend_from_slice(b"{\"event\":");
             write_event(event, &mut buffer);
             buffer.push(b'}');
-            finish_text(buffer)
+            finish(Opcode::Text, buffer)
         });
-        frame.clone()
+        if !self.compresses(plain) {
+            return plain.clone();
+        }
+        entry.form(Form::WebSocketJsonDeflate, |_| deflate(plain).unwrap_or_else(|| plain.clone())).clone()
     }
 }
 
@@ -46,27 +65,60 @@ impl Dialect for FanfareJson {
 mod tests {
     use std::sync::Arc;
 
-    use fanfare_model::{Data, Draft, Epoch, Event, EventId, Tenant, Timestamp, Topic, TopicKey};
+    use fanfare_model::{Data, Draft, Epoch, Event, EventId, Invalid, Tenant, Timestamp, Topic, TopicKey};
 
     use super::*;
 
-    #[test]
-    fn an_event_is_one_frame_shared_by_all_readers() {
-        let event = Event {
+    fn entry(data: Data) -> Entry {
+        Entry::new(Arc::new(Event {
             topic: TopicKey::new(Tenant::default(), Topic::new("a").unwrap()),
             epoch: Epoch::from_u32(7).unwrap(),
             offset: 1,
             prev: 0,
             time: Timestamp::from_micros(5),
-            draft: Draft { id: EventId::new("e").unwrap(), ..Draft::new(Data::json("{}").unwrap()) },
-        };
-        let position = event.position();
-        let entry = Entry::new(Arc::new(event));
-        let (first, second) = (FanfareJson.event(&entry), FanfareJson.event(&entry));
-        assert_eq!(first.as_ptr(), second.as_ptr());
+            draft: Draft { id: EventId::new("e").unwrap(), ..Draft::new(data) },
+        }))
+    }
+
+    const PLAIN: FanfareJson = FanfareJson { deflate_bytes_min: None };
+    const COMPRESSING: FanfareJson = FanfareJson { deflate_bytes_min: Some(1024) };
+
+    #[test]
+    fn an_event_is_one_frame_shared_by_all_readers() {
+        let entry = entry(Data::json("{}").unwrap());
+        let position = entry.event.position();
+        let frames = [&PLAIN, &PLAIN, &COMPRESSING].map(|dialect| dialect.event(&entry));
+        assert!(frames.iter().all(|frame| frame.as_ptr() == frames[0].as_ptr()));
         let text =
             format!(r#"{{"event":{{"topic":"a","position":"{position}","offset":1,"id":"e","time":5,"data":{{}}}}}}"#);
-        assert_eq!(first[..2], [0x81, u8::try_from(text.len()).unwrap()]);
-        assert_eq!(&first[2..], text.as_bytes());
+        assert_eq!(frames[0][..2], [0x81, u8::try_from(text.len()).unwrap()]);
+        assert_eq!(&frames[0][2..], text.as_bytes());
+    }
+
+    #[test]
+    fn a_large_one_is_one_more_for_those_with_compression() {
+        let entry = entry(Data::text("tell me ".repeat(200)));
+        let (plain, first, second) = (PLAIN.event(&entry), COMPRESSING.event(&entry), COMPRESSING.event(&entry));
+        assert_eq!((plain[0], first[0]), (0x81, 0xc1));
+        assert!(first.len() < plain.len() / 10);
+        assert_eq!(first.as_ptr(), second.as_ptr());
+    }
+
+    #[test]
+    fn what_would_grow_stays_the_one_that_it_is() {
+        // Every character once: nothing to be gained.
+        let entry = entry(Data::text(('一'..).take(400).collect::<String>()));
+        let (plain, compressing) = (PLAIN.event(&entry), COMPRESSING.event(&entry));
+        assert!(payload(&plain).len() > 1024);
+        let smaller = compressing.len() < plain.len();
+        assert_eq!(compressing.as_ptr() == plain.as_ptr(), !smaller);
+    }
+
+    #[test]
+    fn replies_are_compressed_from_the_same_size_on() {
+        let error = |text: &str| Reply::Error(fanfare_session::client::Error::Invalid(Invalid::new("data", text)));
+        assert_eq!(COMPRESSING.reply(None, &error("short"))[0], 0x81);
+        assert_eq!(COMPRESSING.reply(None, &error(&"long ".repeat(300)))[0], 0xc1);
+        assert_eq!(PLAIN.reply(None, &error(&"long ".repeat(300)))[0], 0x81);
     }
 }

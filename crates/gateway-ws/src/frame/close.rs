@@ -33,7 +33,7 @@ const fn may_be_sent(code: u16) -> bool {
 /// What a client did that RFC 6455, or a limit, does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub(crate) enum Violation {
-    /// A reserved bit is set, and no extension was negotiated.
+    /// A reserved bit is set, and no extension was negotiated that gives it a meaning there.
     #[error("a reserved bit is set")]
     ReservedBit,
     /// The opcode means nothing.
@@ -60,13 +60,16 @@ pub(crate) enum Violation {
     /// Text is not UTF-8.
     #[error("text is not valid UTF-8")]
     BadUtf8,
+    /// A compressed message is damaged.
+    #[error("the message is not compressed as agreed")]
+    BadDeflate,
     /// A message has more bytes than allowed.
     #[error("the message is too large")]
     TooLarge,
     /// A message has more fragments than allowed.
     #[error("the message has too many fragments")]
     TooManyFragments,
-    /// A binary message, which no dialect here takes.
+    /// A binary message, which the dialect does not take.
     #[error("only text messages are taken")]
     Binary,
 }
@@ -74,7 +77,7 @@ pub(crate) enum Violation {
 impl Violation {
     /// Every violation, for tests and metrics.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::ReservedBit,
         Self::UnknownOpcode,
         Self::NotMasked,
@@ -84,6 +87,7 @@ impl Violation {
         Self::FragmentOrder,
         Self::BadClose,
         Self::BadUtf8,
+        Self::BadDeflate,
         Self::TooLarge,
         Self::TooManyFragments,
         Self::Binary,
@@ -101,7 +105,7 @@ impl Violation {
             | Self::FragmentOrder
             | Self::BadClose => 1002,
             Self::Binary => 1003,
-            Self::BadUtf8 => 1007,
+            Self::BadUtf8 | Self::BadDeflate => 1007,
             Self::TooManyFragments => 1008,
             Self::TooLarge => 1009,
         }
@@ -119,6 +123,7 @@ impl Violation {
             Self::FragmentOrder => "fragment_order",
             Self::BadClose => "bad_close",
             Self::BadUtf8 => "bad_utf8",
+            Self::BadDeflate => "bad_deflate",
             Self::TooLarge => "too_large",
             Self::TooManyFragments => "too_many_fragments",
             Self::Binary => "binary",

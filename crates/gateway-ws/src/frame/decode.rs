@@ -1,5 +1,7 @@
 //! Reading a client's frames, in pieces of any size.
 
+use super::deflate::inflate;
+use super::encode::RSV1;
 use super::{CONTROL_BYTES_MAX, Close, Opcode, Violation};
 
 /// What a client may send.
@@ -11,11 +13,22 @@ pub(crate) struct Limits {
     pub(crate) fragments_max: u32,
 }
 
+/// What the handshake has agreed on beyond text messages as they are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Agreed {
+    /// Messages may be compressed (permessage-deflate without context takeover).
+    pub(crate) deflate: bool,
+    /// Binary messages are taken too.
+    pub(crate) binary: bool,
+}
+
 /// Something that has been received whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A text message.
     Text(String),
+    /// A binary message.
+    Binary(Vec<u8>),
     /// A ping, to be answered with the same payload.
     Ping(Vec<u8>),
     /// A pong.
@@ -28,17 +41,27 @@ pub(crate) enum Event {
 /// no memory.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
+    agreed: Agreed,
     header: [u8; HEADER_BYTES_MAX],
     header_len: u8,
     frame: Option<Frame>,
-    /// Of the text message that is being received: what has come so far.
+    /// Of the message that is being received: what it is.
+    kind: Kind,
+    /// What has come of it so far.
     message: Vec<u8>,
-    /// How much of `message` is known to be UTF-8.
+    /// How much of `message` is known to be UTF-8, if it is plain text.
     valid: usize,
     /// Fragments of the message so far; 0 between messages.
     fragments: u32,
     /// The payload of the control frame that is being received.
     control: Vec<u8>,
+}
+
+/// What a message is, said by its first frame.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kind {
+    binary: bool,
+    deflated: bool,
 }
 
 /// The frame whose payload is being received.
@@ -52,10 +75,17 @@ struct Frame {
     length: u64,
 }
 
+/// The bits of a frame's first byte that mean something only to extensions.
+const RESERVED: u8 = 0x70;
 /// 2 bytes, 8 of length, 4 of mask.
 const HEADER_BYTES_MAX: usize = 14;
 
 impl Decoder {
+    /// A decoder of what was agreed on; the default one takes text only, and no compression.
+    pub(crate) fn new(agreed: Agreed) -> Self {
+        Self { agreed, ..Self::default() }
+    }
+
     /// Takes from the front of `input` until something is whole or all is taken. After an error the connection is
     /// of no more use.
     pub(crate) fn next(&mut self, input: &mut &[u8], limits: Limits) -> Result<Option<Event>, Violation> {
@@ -76,13 +106,13 @@ impl Decoder {
             frame.at += payload.len() as u64;
             let whole = frame.at == frame.length;
             self.frame = (!whole).then_some(frame);
-            if !frame.opcode.is_control() {
+            if !frame.opcode.is_control() && !self.kind.binary && !self.kind.deflated {
                 self.check_text(whole && frame.fin)?;
             }
             if !whole {
                 return Ok(None);
             }
-            if let Some(event) = self.finish(frame)? {
+            if let Some(event) = self.finish(frame, limits)? {
                 return Ok(Some(event));
             }
         }
@@ -125,15 +155,16 @@ impl Decoder {
             return Ok(());
         }
         let first = self.header[0];
-        if first & 0x70 != 0 {
+        let opcode = Opcode::from_bits(first & 0x0f).ok_or(Violation::UnknownOpcode)?;
+        let may_be_set = if self.agreed.deflate && opcode.begins_message() { RSV1 } else { 0 };
+        if first & RESERVED & !may_be_set != 0 {
             return Err(Violation::ReservedBit);
         }
-        let opcode = Opcode::from_bits(first & 0x0f).ok_or(Violation::UnknownOpcode)?;
         let fin = first & 0x80 != 0;
         match opcode {
             Opcode::Continuation if self.fragments == 0 => return Err(Violation::FragmentOrder),
             Opcode::Text | Opcode::Binary if self.fragments > 0 => return Err(Violation::FragmentOrder),
-            Opcode::Binary => return Err(Violation::Binary),
+            Opcode::Binary if !self.agreed.binary => return Err(Violation::Binary),
             Opcode::Close | Opcode::Ping | Opcode::Pong if !fin => return Err(Violation::FragmentedControl),
             _ => {}
         }
@@ -171,6 +202,9 @@ impl Decoder {
                 return Err(Violation::TooManyFragments);
             }
         }
+        if opcode.begins_message() {
+            self.kind = Kind { binary: opcode == Opcode::Binary, deflated: header[0] & RSV1 != 0 };
+        }
         self.frame = Some(Frame { opcode, fin: header[0] & 0x80 != 0, mask, at: 0, length });
         Ok(())
     }
@@ -191,7 +225,7 @@ impl Decoder {
     }
 
     /// A frame has come whole.
-    fn finish(&mut self, frame: Frame) -> Result<Option<Event>, Violation> {
+    fn finish(&mut self, frame: Frame, limits: Limits) -> Result<Option<Event>, Violation> {
         Ok(match frame.opcode {
             Opcode::Ping => Some(Event::Ping(std::mem::take(&mut self.control))),
             Opcode::Pong => {
@@ -202,9 +236,16 @@ impl Decoder {
             Opcode::Continuation | Opcode::Text | Opcode::Binary if frame.fin => {
                 self.fragments = 0;
                 self.valid = 0;
-                // Checked piece by piece already; this finds nothing new.
-                let text = String::from_utf8(std::mem::take(&mut self.message)).map_err(|_| Violation::BadUtf8)?;
-                Some(Event::Text(text))
+                let mut message = std::mem::take(&mut self.message);
+                if self.kind.deflated {
+                    message = inflate(&message, limits.message_bytes_max)?;
+                }
+                Some(if self.kind.binary {
+                    Event::Binary(message)
+                } else {
+                    // A plain text was checked piece by piece already; this finds nothing new.
+                    Event::Text(String::from_utf8(message).map_err(|_| Violation::BadUtf8)?)
+                })
             }
             Opcode::Continuation | Opcode::Text | Opcode::Binary => None,
         })
@@ -237,6 +278,7 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4], at: u64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::deflate::tests::compressed;
     use super::*;
 
     const LIMITS: Limits = Limits { message_bytes_max: 1000, fragments_max: 4 };
@@ -257,9 +299,11 @@ mod tests {
         bytes
     }
 
+    const ALL: Agreed = Agreed { deflate: true, binary: true };
+
     /// All that `bytes` say, given in pieces of `step`.
-    fn read(bytes: &[u8], step: usize) -> (Vec<Event>, Result<Decoder, Violation>) {
-        let (mut decoder, mut events) = (Decoder::default(), Vec::new());
+    fn read(agreed: Agreed, bytes: &[u8], step: usize) -> (Vec<Event>, Result<Decoder, Violation>) {
+        let (mut decoder, mut events) = (Decoder::new(agreed), Vec::new());
         for mut piece in bytes.chunks(step) {
             loop {
                 match decoder.next(&mut piece, LIMITS) {
@@ -273,8 +317,13 @@ mod tests {
     }
 
     fn check(bytes: &[u8], expected: &[Event]) {
+        check_as(Agreed::default(), bytes, expected);
+        check_as(ALL, bytes, expected);
+    }
+
+    fn check_as(agreed: Agreed, bytes: &[u8], expected: &[Event]) {
         for step in [1, 2, 3, 7, bytes.len()] {
-            let (events, decoder) = read(bytes, step);
+            let (events, decoder) = read(agreed, bytes, step);
             assert_eq!(events, expected, "in pieces of {step}");
             let decoder = decoder.unwrap();
             assert!(decoder.is_between_messages());
@@ -283,8 +332,12 @@ mod tests {
     }
 
     fn refused(bytes: &[u8], violation: Violation) {
+        refused_as(Agreed::default(), bytes, violation);
+    }
+
+    fn refused_as(agreed: Agreed, bytes: &[u8], violation: Violation) {
         for step in [1, 3, bytes.len()] {
-            assert_eq!(read(bytes, step).1.map(|_| ()), Err(violation), "in pieces of {step}");
+            assert_eq!(read(agreed, bytes, step).1.map(|_| ()), Err(violation), "in pieces of {step}");
         }
     }
 
@@ -342,8 +395,57 @@ mod tests {
         refused(&frame(0x81, b"a\xe2\x82"), Violation::BadUtf8);
         refused(&[frame(0x01, b"a\xe2"), frame(0x80, b"\x82")].concat(), Violation::BadUtf8);
         // Not waited for: the message is not over.
-        let (_, result) = read(&frame(0x01, b"\xff")[..], 100);
+        let (_, result) = read(Agreed::default(), &frame(0x01, b"\xff")[..], 100);
         assert_eq!(result.map(|_| ()), Err(Violation::BadUtf8));
+    }
+
+    #[test]
+    fn binary_messages_if_agreed_on() {
+        let bytes = [frame(0x02, b"\xff"), frame(0x89, b""), frame(0x80, b"\x00"), frame(0x81, b"x")].concat();
+        let events = [Event::Ping(Vec::new()), Event::Binary(vec![0xff, 0]), Event::Text("x".into())];
+        check_as(Agreed { binary: true, deflate: false }, &bytes, &events);
+        refused_as(Agreed { binary: false, deflate: true }, &frame(0xc2, b"x"), Violation::Binary);
+    }
+
+    #[test]
+    fn compressed_messages_over_fragments() {
+        let euros = "€".repeat(100);
+        let packed = compressed(euros.as_bytes(), 6);
+        let bytes = [
+            frame(0x41, &packed[..1]),
+            frame(0x89, b"hi"),
+            frame(0x00, &packed[1..2]),
+            frame(0x80, &packed[2..]),
+            // A plain one between.
+            frame(0x81, "€".as_bytes()),
+            frame(0xc2, &compressed(&[0xff; 300], 1)),
+            frame(0xc1, &[0]),
+        ]
+        .concat();
+        let events = [
+            Event::Ping(b"hi".into()),
+            Event::Text(euros),
+            Event::Text("€".into()),
+            Event::Binary(vec![0xff; 300]),
+            Event::Text(String::new()),
+        ];
+        check_as(ALL, &bytes, &events);
+    }
+
+    #[test]
+    fn what_may_not_be_compressed_and_what_is_not_well() {
+        let packed = compressed(b"packed", 6);
+        refused(&frame(0xc1, &packed), Violation::ReservedBit);
+        for first in [0xc9, 0xca, 0xc8, 0xa1, 0x91, 0xe1] {
+            refused_as(ALL, &frame(first, &packed), Violation::ReservedBit);
+        }
+        let second_fragment = [frame(0x41, &packed[..2]), frame(0xc0, &packed[2..])].concat();
+        refused_as(ALL, &second_fragment, Violation::ReservedBit);
+        refused_as(ALL, &frame(0xc1, b"packed"), Violation::BadDeflate);
+        refused_as(ALL, &frame(0xc1, b""), Violation::BadDeflate);
+        refused_as(ALL, &frame(0xc1, &compressed(b"a\xff", 6)), Violation::BadUtf8);
+        refused_as(ALL, &frame(0xc1, &compressed(&[b'x'; 1001], 6)), Violation::TooLarge);
+        check_as(ALL, &frame(0xc1, &compressed(&[b'x'; 1000], 6)), &[Event::Text("x".repeat(1000))]);
     }
 
     #[test]

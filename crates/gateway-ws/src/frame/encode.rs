@@ -5,20 +5,37 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use super::{CONTROL_BYTES_MAX, Opcode};
 
 const FIN: u8 = 0x80;
+/// Of a message's first frame: the message is compressed (RFC 7692 section 6).
+pub(super) const RSV1: u8 = 0x40;
 
-/// Room for the longest header of a server frame. A text that is to become a frame is written after so many bytes.
+/// Room for the longest header of a server frame. A message that is to become a frame is written after so many bytes.
 pub(crate) const HEADER_ROOM: usize = 10;
 
-/// Makes a text frame of `buffer`, whose first [`HEADER_ROOM`] bytes are free and whose rest is the text.
-pub(crate) fn finish_text(mut buffer: Vec<u8>) -> Bytes {
+/// Makes a frame of `buffer`, whose first [`HEADER_ROOM`] bytes are free and whose rest is the whole message.
+pub(crate) fn finish(opcode: Opcode, buffer: Vec<u8>) -> Bytes {
+    finish_with(FIN | opcode.bits(), buffer)
+}
+
+/// The same, given the frame's first byte.
+pub(super) fn finish_with(first: u8, mut buffer: Vec<u8>) -> Bytes {
     let length = buffer.len().saturating_sub(HEADER_ROOM);
-    let (header, used) = header(Opcode::Text, length);
+    let (header, used) = header(first, length);
     let start = HEADER_ROOM - used;
     buffer[start..HEADER_ROOM].copy_from_slice(&header[..used]);
     // What is shared by many readers for a while should not carry the slack of a buffer that has grown.
     buffer.shrink_to_fit();
     let mut frame = Bytes::from(buffer);
     frame.split_off(start)
+}
+
+/// The payload of a frame that was made here.
+pub(crate) fn payload(frame: &[u8]) -> &[u8] {
+    let header = match frame[1] {
+        126 => 4,
+        127 => HEADER_ROOM,
+        _ => 2,
+    };
+    &frame[header..]
 }
 
 /// A ping without content.
@@ -44,7 +61,7 @@ pub(crate) fn close(code: Option<u16>, reason: &str) -> Bytes {
 
 fn control(opcode: Opcode, payload: &[u8]) -> Bytes {
     let payload = &payload[..payload.len().min(CONTROL_BYTES_MAX)];
-    let (header, used) = header(opcode, payload.len());
+    let (header, used) = header(FIN | opcode.bits(), payload.len());
     let mut frame = BytesMut::with_capacity(used + payload.len());
     frame.put_slice(&header[..used]);
     frame.put_slice(payload);
@@ -52,9 +69,9 @@ fn control(opcode: Opcode, payload: &[u8]) -> Bytes {
 }
 
 /// The header of an unfragmented frame, and how much of the array it uses.
-fn header(opcode: Opcode, length: usize) -> ([u8; HEADER_ROOM], usize) {
+fn header(first: u8, length: usize) -> ([u8; HEADER_ROOM], usize) {
     let mut header = [0; HEADER_ROOM];
-    header[0] = FIN | opcode.bits();
+    header[0] = first;
     let used = match (u8::try_from(length), u16::try_from(length)) {
         (Ok(length @ 0..=125), _) => {
             header[1] = length;
@@ -89,7 +106,7 @@ mod tests {
         ] {
             let mut buffer = vec![0; HEADER_ROOM];
             buffer.resize(HEADER_ROOM + length, b'x');
-            let frame = finish_text(buffer);
+            let frame = finish(Opcode::Text, buffer);
             assert_eq!(&frame[..header.len()], header);
             assert_eq!(frame.len(), header.len() + length);
             assert!(frame[header.len()..].iter().all(|byte| *byte == b'x'));

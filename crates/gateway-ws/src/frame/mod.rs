@@ -2,13 +2,15 @@
 
 mod close;
 mod decode;
+mod deflate;
 mod encode;
 #[cfg(test)]
 mod oracle;
 
 pub(crate) use close::{Close, Violation};
-pub(crate) use decode::{Decoder, Event, Limits};
-pub(crate) use encode::{HEADER_ROOM, close, finish_text, ping, pong};
+pub(crate) use decode::{Agreed, Decoder, Event, Limits};
+pub(crate) use deflate::{WINDOW_BITS, deflate};
+pub(crate) use encode::{HEADER_ROOM, close, finish, payload, ping, pong};
 
 /// What a frame is (RFC 6455 section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,11 @@ impl Opcode {
             Self::Ping => 0x9,
             Self::Pong => 0xa,
         }
+    }
+
+    /// Whether it stands in the first frame of a message.
+    pub(crate) const fn begins_message(self) -> bool {
+        matches!(self, Self::Text | Self::Binary)
     }
 
     pub(crate) const fn is_control(self) -> bool {

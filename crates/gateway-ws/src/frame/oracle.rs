@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame, FrameHe
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, WebSocket};
 
-use super::{Close, Decoder, Event, HEADER_ROOM, Limits, close, finish_text, ping, pong};
+use super::{Close, Decoder, Event, HEADER_ROOM, Limits, Opcode, close, finish, ping, pong};
 
 const LIMITS: Limits = Limits { message_bytes_max: 70_000, fragments_max: 16 };
 
@@ -139,7 +139,7 @@ proptest! {
     fn what_we_write_is_read_by_tungstenite(text in prop_oneof![".{0,80}", Just("€".repeat(30_000))], code in 3000_u16..5000, reason in ".{0,90}") {
         let mut buffer = vec![0; HEADER_ROOM];
         buffer.extend_from_slice(text.as_bytes());
-        let bytes = [&finish_text(buffer)[..], &ping(), &pong(b"p"), &close(Some(code), &reason)].concat();
+        let bytes = [&finish(Opcode::Text, buffer)[..], &ping(), &pong(b"p"), &close(Some(code), &reason)].concat();
         let mut socket = WebSocket::from_raw_socket(Stream(Cursor::new(bytes)), Role::Client, None);
         prop_assert_eq!(socket.read().unwrap(), Message::text(text));
         prop_assert_eq!(socket.read().unwrap(), Message::Ping(Bytes::new()));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what tests share")]
 
+mod compression;
 mod hostile;
 mod session;
 mod stuck;

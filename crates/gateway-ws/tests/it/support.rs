@@ -77,6 +77,7 @@ pub(crate) async fn node(choices: Choices) -> TestNode {
     let auth = Auth::new(options, Arc::clone(&clock)).unwrap();
     let sessions = Registry::new(choices.session.clone(), Arc::clone(&clock));
     sessions.start(&life, &auth);
+    sessions.start_worker(&life);
     let node = Node { auth, bus, sessions, options: Arc::new(choices.session), clock, life: life.clone() };
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -9,7 +9,7 @@ use fanfare_model::json::{write_event, write_string};
 use fanfare_session::client::{HistoryPage, Push, Reply, RequestId};
 use serde_json::json;
 
-use crate::frame::{HEADER_ROOM, finish_text};
+use crate::frame::{HEADER_ROOM, Opcode, finish};
 
 /// A frame of `{"id":…,"<name>":<body>}`.
 fn frame(id: Option<RequestId>, name: &str, body: impl FnOnce(&mut Vec<u8>)) -> Bytes {
@@ -22,7 +22,7 @@ fn frame(id: Option<RequestId>, name: &str, body: impl FnOnce(&mut Vec<u8>)) -> 
     write!(buffer, "\"{name}\":").expect("a Vec grows");
     body(&mut buffer);
     buffer.push(b'}');
-    finish_text(buffer)
+    finish(Opcode::Text, buffer)
 }
 
 /// Writes an object without the members that are null.
