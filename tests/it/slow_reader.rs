@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fanfare_tests::sse::subscribe;
 use fanfare_tests::token::Token;
 use fanfare_tests::ws::{self, Received};
-use fanfare_tests::{Api, Config, Message, Proxy, Server, fresh_topic, within};
+use fanfare_tests::{Api, Config, Message, Proxy, Server, eventually, fresh_topic, within};
 use serde_json::{Value, json};
 
 const EVENTS: u64 = 3000;
@@ -153,4 +154,35 @@ async fn on_a_topic_without_history_a_slow_reader_is_told() {
     let (numbers, gaps) = accounted_for(&frames);
     assert!(numbers.len() < 3000, "nothing was lost");
     assert!(!gaps.is_empty() && gaps.iter().all(|gap| gap["reason"] == "slow"), "{gaps:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_slow_readers_is_shown_and_bounded() {
+    const READERS: usize = 5;
+    let batch = 64.0 * 1024.0;
+    let server = Server::start(config()).await;
+    let topic = fresh_topic("watched");
+    let proxy = Proxy::start(server.public()).await;
+    let (mut ws_readers, mut sse_readers) = (Vec::new(), Vec::new());
+    for _ in 0..READERS {
+        let mut reader = ws::connect(proxy.address(), &Token::client().user("slow").mint()).await;
+        reader.subscribe(&topic, "now").await;
+        ws_readers.push(reader);
+        sse_readers.push(subscribe(proxy.address(), &[&topic]).open().await);
+    }
+    proxy.stall(true);
+    publish_beside_a_healthy_reader(&server, &topic).await;
+    let api = server.api();
+    for protocol in ["protocol=\"websocket\"", "protocol=\"sse\""] {
+        let waiting = api.metric("fanfare_output_waiting_bytes", protocol).await;
+        // One batch each, and the event that filled it.
+        let most = (batch + 2.0 * FILLING as f64) * READERS as f64;
+        assert!(waiting > 0.0 && waiting <= most, "{protocol}: {waiting} bytes wait");
+    }
+    drop((ws_readers, sse_readers));
+    proxy.stall(false);
+    eventually("nothing to wait any more", Duration::from_secs(30), || async {
+        (api.metric("fanfare_output_waiting_bytes", "").await == 0.0).then_some(())
+    })
+    .await;
 }

@@ -70,12 +70,18 @@ pub struct RawWs {
 impl RawWs {
     /// Shakes hands.
     pub async fn connect(to: SocketAddr) -> Self {
+        Self::connect_and_say(to, []).await
+    }
+
+    /// Shakes hands, and does not wait for the other hand before it says `behind`.
+    pub async fn connect_and_say(to: SocketAddr, behind: impl Into<Vec<u8>>) -> Self {
         let response = Request::get(ws::PATH)
             .header("Upgrade", "websocket")
             .header("Connection", "Upgrade")
             .header("Sec-WebSocket-Version", "13")
             .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
             .header("Sec-WebSocket-Protocol", ws::SUBPROTOCOL)
+            .unframed_body(behind)
             .send(to)
             .await
             .expect("an answer to the handshake");

@@ -24,6 +24,13 @@ pub(crate) struct HttpOptions {
     pub tcp_user_timeout: Duration,
     /// After so much silence the system asks the peer whether it is there. Default 30 s.
     pub tcp_keepalive: Duration,
+    /// How many bytes the system may hold for a connection that it has not sent yet: what a reader that has stopped
+    /// reading costs there. Default 16 KiB, one batch of events; how fast the rest goes out is not limited by this.
+    pub tcp_unsent_max: ByteSize,
+    /// How many bytes the system may hold for a connection until they are acknowledged: what a peer that has vanished
+    /// costs there, for `tcp_user_timeout`. Default 128 KiB, about 1 MiB a second to a reader 100 ms away; `"0B"` lets the
+    /// system decide, which may be megabytes.
+    pub tcp_send_buffer: ByteSize,
     /// The most streams at once on one HTTP/2 connection. Default 250: browsers open one connection for all tabs.
     pub h2_streams_max: u32,
     /// How often an HTTP/2 connection is asked whether it is there. Default 20 s, below the idle limit of proxies.
@@ -50,6 +57,8 @@ impl Default for HttpOptions {
             head_bytes_max: ByteSize::kib(16),
             tcp_user_timeout: Duration::from_secs(30),
             tcp_keepalive: Duration::from_secs(30),
+            tcp_unsent_max: ByteSize::kib(16),
+            tcp_send_buffer: ByteSize::kib(128),
             h2_streams_max: 250,
             h2_ping_interval: Duration::from_secs(20),
             h2_ping_timeout: Duration::from_secs(10),
@@ -81,9 +90,16 @@ impl HttpOptions {
             ("h2_stream_window", self.h2_stream_window),
             ("h2_connection_window", self.h2_connection_window),
             ("h2_send_buffer", self.h2_send_buffer),
+            ("tcp_unsent_max", self.tcp_unsent_max),
         ];
         if let Some((key, size)) = windows.iter().find(|(_, size)| !(1024..=1 << 30).contains(&size.0)) {
             return Err(format!("{key}: {size} is out of range; write a size from \"1KiB\" to \"1GiB\""));
+        }
+        if self.tcp_send_buffer.0 != 0 && !(16 << 10..=1 << 30).contains(&self.tcp_send_buffer.0) {
+            let size = self.tcp_send_buffer;
+            return Err(format!(
+                "tcp_send_buffer: {size} is out of range; write \"0B\" or a size from \"16KiB\" to \"1GiB\""
+            ));
         }
         if self.h2_streams_max == 0 {
             return Err("h2_streams_max: is 0, so no HTTP/2 request could be made; write e.g. 250".to_owned());

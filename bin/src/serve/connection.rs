@@ -1,45 +1,64 @@
-//! One connection: HTTP/1.1 or HTTP/2, told apart by its first bytes.
+//! One connection: a stream on the bare socket, HTTP/1.1 or HTTP/2, told apart by its first bytes.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
-use fanfare_gateway_sse::ConnectionAbort;
+use bytes::Bytes;
+use fanfare_gateway_sse::{ConnectionAbort, Door};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
+use fanfare_session::{Connection, ReadAhead};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
 use super::acceptor::Accepted;
+use super::arrival::{Arrival, Wants};
 use super::metrics::Open;
 use crate::config::HttpOptions;
 
 /// How connections of a worker are spoken with.
 pub(super) struct Http {
-    builder: Builder<Streams>,
+    http1: http1::Builder,
+    http2: http2::Builder<Streams>,
+    arrival_timeout: Duration,
+    head_bytes_max: usize,
     life: Lifecycle,
 }
 
+/// What a listener answers on one worker.
+#[derive(Clone)]
+pub(super) struct Answers {
+    /// Every request that is understood by a server.
+    pub router: Router,
+    /// Streams that need none, if this listener serves them.
+    pub streams: Option<Door>,
+}
+
+/// What serves a connection whose client has said what it wants. Boxed, because the state of an HTTP server is many times
+/// that of a stream, and a connection is only one of them.
+type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Http {
     pub(super) fn new(options: &HttpOptions, life: &Lifecycle) -> Self {
-        let mut builder = Builder::new(Streams(life.clone()));
         let bytes = |size: fanfare_model::ByteSize| u32::try_from(size.0).unwrap_or(u32::MAX);
-        builder
-            .http1()
+        let mut http1 = http1::Builder::new();
+        http1
             .timer(TokioTimer::new())
             .header_read_timeout(options.header_read_timeout.get())
             // Bounds the head of a request, and what a reader that has stopped reading can hold of our output.
             .max_buf_size(options.head_bytes_max.as_usize());
-        builder
-            .http2()
+        let mut http2 = http2::Builder::new(Streams(life.clone()));
+        http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(options.h2_streams_max)
             .keep_alive_interval(options.h2_ping_interval.get())
@@ -48,37 +67,93 @@ impl Http {
             .initial_connection_window_size(bytes(options.h2_connection_window))
             .max_send_buf_size(options.h2_send_buffer.as_usize())
             .max_header_list_size(bytes(options.head_bytes_max));
-        Self { builder, life: life.clone() }
+        Self {
+            http1,
+            http2,
+            arrival_timeout: options.header_read_timeout.get(),
+            head_bytes_max: options.head_bytes_max.as_usize(),
+            life: life.clone(),
+        }
     }
 
-    /// Serves `accepted` with `router` until it ends. After the soft stop the connection takes no further
-    /// requests (HTTP/1.1 `connection: close`, HTTP/2 GOAWAY) and ends with the last response; at the hard stop
-    /// it is dropped. An upgraded connection (WebSocket) goes on without this future.
-    pub(super) async fn serve(&self, accepted: Accepted, router: Router) {
-        let peer = accepted.peer;
-        let socket = match TcpStream::from_std(accepted.stream) {
-            Ok(socket) => socket,
-            Err(error) => return tracing::warn!(error = %error, "a connection could not be registered"),
-        };
-        // Ends with the hard stop, or when a part finds that the client has stopped reading.
-        let cut = self.life.hard().child_token();
-        let about = About {
-            peer: ConnectInfo(peer),
-            connection: fanfare_session::Connection { place: Arc::new((accepted.permit, Open::new())) },
-            abort: ConnectionAbort(cut.clone()),
-        };
-        let service = service_fn(move |request| answer(request, about.clone(), router.clone()));
-        let mut connection = pin!(self.builder.serve_connection_with_upgrades(TokioIo::new(socket), service));
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            () = cut.cancelled() => return,
-            () = self.life.soft().cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    result = connection.as_mut() => result,
-                    () = cut.cancelled() => return,
-                }
+    /// Serves `accepted` until it ends. After the soft stop a connection takes no further requests (HTTP/1.1
+    /// `connection: close`, HTTP/2 GOAWAY) and ends with the last response; at the hard stop it is dropped. An upgraded
+    /// connection (WebSocket) goes on without this future.
+    pub(super) fn serve(self: Arc<Self>, accepted: Accepted, answers: Answers) -> impl Future<Output = ()> + Send {
+        // Boxed as long as it lasts: it has a timer, and most connections wait for years.
+        let arriving = Box::pin(self.arrive(accepted, answers));
+        async move {
+            if let Some(serving) = arriving.await {
+                serving.await;
             }
+        }
+    }
+
+    /// Until the client has said what it wants; `None` if it does not.
+    async fn arrive(self: Arc<Self>, accepted: Accepted, answers: Answers) -> Option<Serving> {
+        let peer = ConnectInfo(accepted.peer);
+        let place = Connection { place: Arc::new((accepted.permit, Open::new())) };
+        let mut arrival = match TcpStream::from_std(accepted.stream) {
+            Ok(socket) => Arrival::new(socket),
+            Err(error) => {
+                tracing::warn!(error = %error, "a connection could not be registered");
+                return None;
+            }
+        };
+        let bare = |head: &_| answers.streams.as_ref().is_some_and(|door| door.takes(head));
+        let wants = tokio::select! {
+            wants = tokio::time::timeout(self.arrival_timeout, arrival.wants(bare, self.head_bytes_max)) => match wants {
+                Ok(Ok(wants)) => wants,
+                // The client has gone, or said too little in its time.
+                Ok(Err(_)) | Err(_) => return None,
+            },
+            // From here on a server knows what to do with half a head.
+            () = self.life.soft().cancelled() => Wants::Http1(std::mem::take(&mut arrival.ahead).into()),
+        };
+        let (socket, Answers { router, streams }) = (arrival.socket, answers);
+        let (version, ahead) = match (wants, streams) {
+            (Wants::Bare(mut head), Some(door)) => {
+                head.extensions.insert(peer);
+                head.extensions.insert(place);
+                return Some(Box::pin(door.serve(socket, *head)));
+            }
+            // Only a door has it so.
+            (Wants::Bare(_), None) => return None,
+            (Wants::Http1(ahead), _) => (Version::HTTP_11, ahead),
+            (Wants::Http2(ahead), _) => (Version::HTTP_2, ahead),
+        };
+        let about = About { peer, connection: place, abort: ConnectionAbort(self.life.hard().child_token()) };
+        Some(Box::pin(async move { self.converse(version, socket, ahead, about, router).await }))
+    }
+
+    /// HTTP, until the connection ends.
+    async fn converse(&self, version: Version, socket: TcpStream, ahead: Bytes, about: About, router: Router) {
+        let io = TokioIo::new(ReadAhead::new(socket, ahead));
+        let peer = about.peer.0;
+        // Ends with the hard stop, or when a part finds that the client has stopped reading.
+        let cut = about.abort.0.clone();
+        let service = service_fn(move |request| answer(request, about.clone(), router.clone()));
+        let soft = self.life.soft();
+        let ended = async {
+            if version == Version::HTTP_2 {
+                let mut connection = pin!(self.http2.serve_connection(io, service));
+                tokio::select! {
+                    result = connection.as_mut() => return result,
+                    () = soft.cancelled() => connection.as_mut().graceful_shutdown(),
+                }
+                connection.await
+            } else {
+                let mut connection = pin!(self.http1.serve_connection(io, service).with_upgrades());
+                tokio::select! {
+                    result = connection.as_mut() => return result,
+                    () = soft.cancelled() => connection.as_mut().graceful_shutdown(),
+                }
+                connection.await
+            }
+        };
+        let result = tokio::select! {
+            result = ended => result,
+            () = cut.cancelled() => return,
         };
         if let Err(error) = result {
             // Clients vanish all the time: nothing for an operator, much for who looks for one client.
@@ -91,7 +166,7 @@ impl Http {
 #[derive(Clone)]
 struct About {
     peer: ConnectInfo<SocketAddr>,
-    connection: fanfare_session::Connection,
+    connection: Connection,
     abort: ConnectionAbort,
 }
 
@@ -117,5 +192,20 @@ where
 {
     fn execute(&self, stream: F) {
         self.0.spawn(TaskKind::Connection, "http2 stream", stream);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_: impl FnOnce(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        let size = size_of_future(Http::serve);
+        assert!(size <= 64, "a connection's task has {size} bytes");
     }
 }

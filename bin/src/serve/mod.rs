@@ -4,10 +4,12 @@
 //! serves connections; a connection lives and dies on the worker that it was handed to.
 
 mod acceptor;
+mod arrival;
 mod bind;
 mod connection;
 mod engine;
 mod files;
+mod head;
 mod metrics;
 mod open_files;
 mod ports;

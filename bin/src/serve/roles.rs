@@ -12,6 +12,7 @@ use fanfare_model::{Clock, SystemClock};
 use fanfare_session::{Node, Registry};
 use fanfare_telemetry::Metrics;
 
+use super::connection::Answers;
 use super::{dev, engine, metrics};
 use crate::config::{Config, Role, Serves};
 use crate::failure::Failure;
@@ -70,18 +71,20 @@ impl Roles {
     }
 
     /// Starts what each worker does. Call it on that worker's runtime.
-    pub(super) fn start_worker(&self, worker: usize, life: &Lifecycle) {
-        self.node.bus.on_worker(worker).start_worker(life);
+    pub(super) fn start_worker(&self, worker: usize) {
+        self.node.on_worker(worker).start_worker();
     }
 
     /// What a listener that serves `serves` answers on this worker.
-    pub(super) fn router(&self, worker: usize, serves: &[Serves]) -> Router {
-        let node = Node { bus: self.node.bus.on_worker(worker), ..self.node.clone() };
-        let mut router = Router::new();
+    pub(super) fn answers(&self, worker: usize, serves: &[Serves]) -> Answers {
+        let node = self.node.on_worker(worker);
+        let (mut router, mut streams) = (Router::new(), None);
         for part in serves {
             let part = match part {
                 Serves::Api if self.runs(Role::Api) => fanfare_api::router(node.clone(), Arc::clone(&self.api)),
-                Serves::Sse if self.runs(Role::Sse) => fanfare_gateway_sse::router(node.clone(), Arc::clone(&self.sse)),
+                Serves::Sse if self.runs(Role::Sse) => {
+                    streams.insert(fanfare_gateway_sse::Door::open(node.clone(), Arc::clone(&self.sse))).router()
+                }
                 Serves::Ws if self.runs(Role::Ws) => fanfare_gateway_ws::router(node.clone(), Arc::clone(&self.ws)),
                 Serves::Health => fanfare_api::health_router(node.clone()),
                 Serves::Metrics => fanfare_api::metrics_router(self.render()),
@@ -91,7 +94,7 @@ impl Roles {
             };
             router = router.merge(part);
         }
-        fanfare_api::with_fallbacks(router)
+        Answers { router: fanfare_api::with_fallbacks(router), streams }
     }
 
     fn runs(&self, role: Role) -> bool {

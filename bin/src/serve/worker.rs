@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::Router;
 use fanfare_lifecycle::{Lifecycle, TaskKind};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::acceptor::Accepted;
 use super::bind::Bound;
-use super::connection::Http;
+use super::connection::{Answers, Http};
 use super::roles::Roles;
 use crate::config::{Config, Serves};
 use crate::failure::{Code, Failure};
@@ -86,9 +85,9 @@ struct Worker {
 impl Worker {
     async fn run(self, roles: &Roles, serves: &[Vec<Serves>]) {
         let life = self.life.clone();
-        roles.start_worker(self.index, &life);
-        let routers: Vec<Router> = serves.iter().map(|serves| roles.router(self.index, serves)).collect();
-        life.spawn(TaskKind::Critical, "worker", self.take(routers));
+        roles.start_worker(self.index);
+        let answers: Vec<Answers> = serves.iter().map(|serves| roles.answers(self.index, serves)).collect();
+        life.spawn(TaskKind::Critical, "worker", self.take(answers));
         life.hard().cancelled().await;
         // What runs on this runtime is dropped with it if it does not end by itself.
         if tokio::time::timeout(STOP, life.ended()).await.is_err() {
@@ -97,10 +96,10 @@ impl Worker {
     }
 
     /// Ends when the acceptors have.
-    async fn take(mut self, routers: Vec<Router>) {
+    async fn take(mut self, answers: Vec<Answers>) {
         while let Some(accepted) = self.inbox.recv().await {
-            let (http, router) = (Arc::clone(&self.http), routers[accepted.listener].clone());
-            self.life.spawn(TaskKind::Connection, "connection", async move { http.serve(accepted, router).await });
+            let answers = answers[accepted.listener].clone();
+            self.life.spawn(TaskKind::Connection, "connection", Arc::clone(&self.http).serve(accepted, answers));
         }
     }
 }

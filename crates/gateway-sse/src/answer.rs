@@ -1,11 +1,12 @@
 //! Heads of answers, and answers that are no streams.
 
-use axum::body::Body;
+use bytes::Bytes;
 use fanfare_session::problem::{self, Problem};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::cors::METHODS;
+use crate::request::Content;
 
 /// The id of the session that a stream is.
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("fanfare-session");
@@ -14,9 +15,9 @@ pub(crate) const STREAM_STATE: HeaderName = HeaderName::from_static("fanfare-str
 /// The cursor before the first event.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// A successful answer with this body; nothing on its way may keep or change it.
-pub(crate) fn ok(media_type: &'static str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
+/// A successful answer; nothing on its way may keep or change it.
+pub(crate) fn ok(media_type: &'static str, content: Content) -> Response<Content> {
+    let mut response = Response::new(content);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     // `no-transform` keeps middleboxes from compressing, and so from waiting for more.
@@ -34,15 +35,15 @@ pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
 }
 
 /// An answer without a body.
-pub(crate) fn no_content() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+pub(crate) fn no_content() -> Response<Content> {
+    let mut response = Response::new(Content::Whole(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
 /// The answer to a request that cannot be served.
-pub(crate) fn refused(problem: &Problem) -> Response<Body> {
-    let mut response = Response::new(Body::from(problem.to_json()));
+pub(crate) fn refused(problem: &Problem) -> Response<Content> {
+    let mut response = Response::new(Content::Whole(problem.to_json().into()));
     *response.status_mut() = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));

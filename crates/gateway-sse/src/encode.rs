@@ -1,7 +1,9 @@
 //! Events on the wire: encoded once for each format, shared by every stream.
 //!
-//! The shared bytes are the whole event as a stream of its one topic sends it, with the cursor in front: such a
-//! stream sends them as they are, without a copy. A stream of several topics puts its own cursor in place of that.
+//! The shared bytes are one whole chunk of HTTP/1.1 (size, event, line end), and in it the event as a stream of its one
+//! topic sends it, with the cursor in front: on the bare socket such a stream sends them as they are, without a copy. A
+//! stream that is framed by somebody else, or together with other events, takes the event out of its chunk; one of
+//! several topics puts its own cursor in place.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +12,10 @@ use fanfare_bus::{Entry, Form};
 use fanfare_model::{Data, DataKind, Event, json};
 
 use crate::accept::Shape;
+use crate::chunk;
+
+/// About what an event takes on the wire besides its data.
+const FIELDS_BYTES: usize = 128;
 
 /// How a stream is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +39,20 @@ impl Wire {
         }
     }
 
-    /// The bytes of an event for a stream of its topic alone.
-    pub(crate) fn event(self, entry: &Entry) -> &Bytes {
+    /// An event for a stream of its topic alone, as one chunk of HTTP/1.1.
+    pub(crate) fn chunk(self, entry: &Entry) -> &Bytes {
         match self {
             Self::Sse { envelope: false, .. } => entry.form(Form::Sse, sse),
             Self::Sse { envelope: true, .. } => entry.form(Form::SseEnvelope, sse_envelope),
             Self::Lines => entry.form(Form::JsonLine, line),
         }
+    }
+
+    /// An event for a stream of its topic alone.
+    pub(crate) fn event(self, entry: &Entry) -> Bytes {
+        let whole = self.chunk(entry);
+        let size_line = memchr::memchr(b'\n', whole).map_or(0, |end| end + 1);
+        whole.slice(size_line..whole.len() - chunk::END.len())
     }
 
     /// What [`Wire::event`] gives, without the cursor in front.
@@ -63,6 +76,16 @@ impl Wire {
     }
 }
 
+/// A chunk of what `write` writes, about `room` bytes.
+fn chunk(room: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut out = Vec::with_capacity(room + 16);
+    chunk::begin(&mut out);
+    write(&mut out);
+    let start = chunk::write_size(&mut out, 0);
+    out.extend_from_slice(chunk::END);
+    Bytes::from(out).slice(start..)
+}
+
 /// The JSON object of an event within what [`Wire::event`] gives for [`Wire::Lines`].
 pub(crate) fn object_in_line(line: &Bytes) -> Bytes {
     let rest = Wire::Lines.without_cursor(line);
@@ -70,43 +93,43 @@ pub(crate) fn object_in_line(line: &Bytes) -> Bytes {
 }
 
 fn sse(event: &Event) -> Bytes {
-    let mut out = sse_begun(event, event.draft.data.bytes().len());
     let data = &event.draft.data;
-    match data.kind() {
-        DataKind::Json | DataKind::Text => write_data(data.bytes(), &mut out),
-        DataKind::Binary => write_data(base64(data).as_bytes(), &mut out),
-    }
-    out.push(b'\n');
-    Bytes::from(out)
+    chunk(FIELDS_BYTES + data.bytes().len(), |out| {
+        write_fields(event, out);
+        match data.kind() {
+            DataKind::Json | DataKind::Text => write_data(data.bytes(), out),
+            DataKind::Binary => write_data(base64(data).as_bytes(), out),
+        }
+        out.push(b'\n');
+    })
 }
 
 fn sse_envelope(event: &Event) -> Bytes {
-    let mut out = sse_begun(event, 0);
-    out.extend_from_slice(b"data: ");
-    json::write_event(event, &mut out);
-    out.extend_from_slice(b"\n\n");
-    Bytes::from(out)
+    chunk(FIELDS_BYTES, |out| {
+        write_fields(event, out);
+        out.extend_from_slice(b"data: ");
+        json::write_event(event, out);
+        out.extend_from_slice(b"\n\n");
+    })
 }
 
 fn line(event: &Event) -> Bytes {
-    let mut out = Vec::new();
-    Wire::Lines.write_cursor(&event.position().to_string(), &mut out);
-    out.extend_from_slice(b"\"event\":");
-    json::write_event(event, &mut out);
-    out.extend_from_slice(b"}\n");
-    Bytes::from(out)
+    chunk(FIELDS_BYTES, |out| {
+        Wire::Lines.write_cursor(&event.position().to_string(), out);
+        out.extend_from_slice(b"\"event\":");
+        json::write_event(event, out);
+        out.extend_from_slice(b"}\n");
+    })
 }
 
 /// The fields before `data`. A name holds no line end, so it cannot begin a field of its own.
-fn sse_begun(event: &Event, room: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(128 + room);
-    Wire::Sse { envelope: false, heartbeat_event: false }.write_cursor(&event.position().to_string(), &mut out);
+fn write_fields(event: &Event, out: &mut Vec<u8>) {
+    Wire::Sse { envelope: false, heartbeat_event: false }.write_cursor(&event.position().to_string(), out);
     if let Some(name) = &event.draft.name {
         for part in ["event: ", name.as_str(), "\n"] {
             out.extend_from_slice(part.as_bytes());
         }
     }
-    out
 }
 
 /// One `data` field for each line: CRLF, LF and CR each end one, as they do for the reader, who gets LF for all.
@@ -157,7 +180,7 @@ mod tests {
 
     fn sse_of(name: Option<&str>, data: Data) -> (String, Parsed) {
         let entry = entry(name, data);
-        let bytes = RAW.event(&entry).clone();
+        let bytes = RAW.event(&entry);
         let mut parsed = parse(&bytes);
         assert_eq!(parsed.len(), 1, "{bytes:?}");
         let parsed = parsed.remove(0);
@@ -215,6 +238,17 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_is_the_event_with_its_size_in_front() {
+        let entry = entry(None, Data::text("hello"));
+        for wire in [RAW, ENVELOPE, Wire::Lines] {
+            let (chunk, event) = (wire.chunk(&entry), wire.event(&entry));
+            let expected = [format!("{:x}\r\n", event.len()).as_bytes(), &event, b"\r\n"].concat();
+            assert_eq!(chunk, &expected);
+            assert!(chunk.as_ptr_range().contains(&event.as_ptr()), "copied");
+        }
+    }
+
+    #[test]
     fn binary_is_base64() {
         assert_eq!(sse_of(None, Data::binary(vec![0, 1, 255])).0, "data: AAH/\n\n");
     }
@@ -222,7 +256,7 @@ mod tests {
     #[test]
     fn a_line_is_one_object() {
         let entry = entry(Some("n"), Data::json("{\"a\":\n1}").unwrap());
-        let line = Wire::Lines.event(&entry).clone();
+        let line = Wire::Lines.event(&entry);
         assert_eq!(memchr::memchr(b'\n', &line), Some(line.len() - 1));
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(value["cursor"], entry.event.position().to_string());
@@ -248,7 +282,7 @@ mod tests {
         #[test]
         fn an_envelope_survives(text: String) {
             let entry = entry(Some("n"), Data::text(text.clone()));
-            let mut parsed = parse(ENVELOPE.event(&entry));
+            let mut parsed = parse(&ENVELOPE.event(&entry));
             prop_assert_eq!(parsed.len(), 1);
             let parsed = parsed.remove(0);
             let value: serde_json::Value = serde_json::from_str(&parsed.data).unwrap();

@@ -1,4 +1,4 @@
-//! What all streams of one router share.
+//! What all streams of one door share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,8 @@ impl Gateway {
         })
     }
 
-    /// Starts looking for stalled streams, until the router and its last stream are gone.
+    /// Starts looking for stalled streams, until the door and its last stream are gone; cuts the streams that are left at
+    /// the hard stop.
     pub(crate) fn start(self: &Arc<Self>) {
         let (gateway, stop) = (Arc::downgrade(self), self.node.life.hard().clone());
         let every = self.options.stall_timeout.get() / LOOKS;
@@ -51,6 +52,9 @@ impl Gateway {
             while tokio::time::timeout(every, stop.cancelled()).await.is_err() {
                 let Some(gateway) = gateway.upgrade() else { return };
                 gateway.stalls.look();
+            }
+            if let Some(gateway) = gateway.upgrade() {
+                gateway.stalls.cut();
             }
         });
     }

@@ -64,7 +64,7 @@ impl Batch {
             match delivery {
                 Delivery::Event { id, entry } => {
                     opened.positions.move_to(id, entry.event.position());
-                    push(&mut self.events, |out| out.extend_from_slice(&object_in_line(Wire::Lines.event(&entry))));
+                    push(&mut self.events, |out| out.extend_from_slice(&object_in_line(&Wire::Lines.event(&entry))));
                     events += 1;
                 }
                 Delivery::Gap { id, gap, position } => {

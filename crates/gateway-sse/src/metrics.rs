@@ -1,7 +1,7 @@
 //! What this gateway counts. Sessions and deliveries are in [`fanfare_session::metrics`].
 
-use fanfare_session::metrics::{DELIVERED, DELIVERY_SECONDS};
-use metrics::{Counter, Histogram, counter, describe_counter, histogram};
+use fanfare_session::metrics::{DELIVERED, DELIVERY_SECONDS, WAITING};
+use metrics::{Counter, Gauge, Histogram, counter, describe_counter, gauge, histogram};
 
 /// Streams that came with a cursor, by protocol and outcome `continue`, `gap` or `reset`.
 pub const RESUMES: &str = "fanfare_resumes_total";
@@ -19,6 +19,7 @@ pub(crate) fn resumed(protocol: &'static str, outcome: &'static str) {
 pub(crate) struct Delivered {
     pub(crate) events: Counter,
     pub(crate) seconds: Histogram,
+    pub(crate) waiting: Gauge,
 }
 
 impl Delivered {
@@ -26,6 +27,7 @@ impl Delivered {
         Self {
             events: counter!(DELIVERED, "protocol" => protocol),
             seconds: histogram!(DELIVERY_SECONDS, "protocol" => protocol),
+            waiting: gauge!(WAITING, "protocol" => protocol),
         }
     }
 }

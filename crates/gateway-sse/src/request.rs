@@ -1,10 +1,11 @@
-//! From a request to an answer.
+//! From a request to an answer, the same at both doors.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
 use fanfare_auth::Principal;
 use fanfare_bus::{Subscribe, Subscribed};
 use fanfare_model::{Invalid, Kind, SessionId};
@@ -12,26 +13,40 @@ use fanfare_session::problem::Problem;
 use fanfare_session::{Goodbye, Protocol, Session, SessionInfo, TooMany};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::accept::Shape;
 use crate::cors::Cors;
 use crate::encode::Wire;
 use crate::gateway::{Gateway, LONG_POLL, protocol};
+use crate::live::{Live, write_farewell};
 use crate::opened::Opened;
 use crate::positions::Positions;
 use crate::resume::{Plan, StreamState};
-use crate::stall::ConnectionAbort;
-use crate::stream::{Stream, farewell};
 use crate::wanted::Wanted;
 use crate::{answer, credential, form, long_poll, metrics};
 
 /// The most bytes of a `User-Agent` that are kept with a session.
 const CLIENT_BYTES_MAX: usize = 200;
 
-/// How a request is served.
-pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+/// What an answer holds besides its head.
+pub(crate) enum Content {
+    /// All of it.
+    Whole(Bytes),
+    /// A stream.
+    Stream(Begun),
+}
+
+/// A stream that is to be written.
+pub(crate) struct Begun {
+    pub(crate) live: Box<Live>,
+    /// What it says before anything else.
+    pub(crate) beginning: Vec<u8>,
+}
+
+/// Answers a request.
+pub(crate) async fn answer(gateway: &Arc<Gateway>, request: Request<Body>) -> Response<Content> {
     let cors = Cors::of(request.headers(), &gateway.options.allowed_origins);
     let mut response = match request.method().as_str() {
         "OPTIONS" => {
@@ -50,16 +65,16 @@ pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request<
 
 /// Everything is refused before the head of a stream is sent, and in this order: who are you, what do you want,
 /// may you, is there room.
-async fn respond(gateway: Arc<Gateway>, request: Request<Body>) -> Result<Response<Body>, Problem> {
+async fn respond(gateway: &Gateway, request: Request<Body>) -> Result<Response<Content>, Problem> {
     let (parts, body) = request.into_parts();
     let query = form::pairs(parts.uri.query().unwrap_or_default().as_bytes())?;
     let principal = credential::authenticate(&gateway.node, &parts.headers, &query, gateway.options.token_in_query)?;
-    let wanted = read(&gateway, &parts, &query, body).await?;
+    let wanted = read(gateway, &parts, &query, body).await?;
     if wanted.is_over() {
         return Ok(answer::no_content());
     }
     let caller = Caller::new(&parts, &wanted)?;
-    let session = caller.session(&gateway, &parts, &principal);
+    let session = caller.session(gateway, &parts, &principal);
     let is_head = parts.method == Method::HEAD;
     // Headers and extensions hold on to the connection's read buffer: they go before the stream begins.
     drop((parts, query));
@@ -67,15 +82,15 @@ async fn respond(gateway: Arc<Gateway>, request: Request<Body>) -> Result<Respon
     let plan = Plan::new(wanted, &principal)?;
     let subscribe = plan.authorize(&principal)?;
     if is_head {
-        return Ok(answer::ok(caller.media_type(), Body::empty()));
+        return Ok(answer::ok(caller.media_type(), Content::Whole(Bytes::new())));
     }
     let session = match gateway.node.sessions.register(session, Arc::new(principal)) {
         Ok(session) => session,
-        Err(limit) => return caller.no_room(&gateway, limit),
+        Err(limit) => return caller.no_room(gateway, limit),
     };
-    match open(&gateway, session, plan, subscribe).await {
+    match open(gateway, session, plan, subscribe).await {
         Ok(opened) => Ok(caller.deliver(gateway, opened).await),
-        Err(error) => caller.turned_away(&gateway, Goodbye::Unavailable, error.into()),
+        Err(error) => caller.turned_away(gateway, Goodbye::Unavailable, error.into()),
     }
 }
 
@@ -87,8 +102,6 @@ struct Caller {
     /// Whether errors that pass must be told in a stream: a native `EventSource` that sees a status gives up for
     /// ever, and shows it to nobody. A client that can set headers can read a status.
     needs_stream: bool,
-    /// Cuts the connection, if nobody shares it.
-    abort: Option<ConnectionAbort>,
 }
 
 impl Caller {
@@ -104,11 +117,7 @@ impl Caller {
             && parts.method == Method::GET
             && !wanted.reject_by_status
             && !parts.headers.contains_key(AUTHORIZATION);
-        let abort = match parts.version {
-            Version::HTTP_2 => None,
-            _ => parts.extensions.get().cloned(),
-        };
-        Ok(Self { wire, poll: wanted.poll, checkpoint: wanted.checkpoint, needs_stream, abort })
+        Ok(Self { wire, poll: wanted.poll, checkpoint: wanted.checkpoint, needs_stream })
     }
 
     fn session(&self, gateway: &Gateway, parts: &Parts, principal: &Principal) -> SessionInfo {
@@ -134,7 +143,7 @@ impl Caller {
     }
 
     /// The answer when a limit is reached.
-    fn no_room(&self, gateway: &Gateway, limit: TooMany) -> Result<Response<Body>, Problem> {
+    fn no_room(&self, gateway: &Gateway, limit: TooMany) -> Result<Response<Content>, Problem> {
         let goodbye = match limit {
             TooMany::OnNode | TooMany::OfUser => Goodbye::Overloaded,
             TooMany::Draining => Goodbye::Draining,
@@ -143,16 +152,17 @@ impl Caller {
     }
 
     /// The answer when a stream cannot be opened for a reason that passes.
-    fn turned_away(&self, gateway: &Gateway, goodbye: Goodbye, problem: Problem) -> Result<Response<Body>, Problem> {
+    fn turned_away(&self, gateway: &Gateway, goodbye: Goodbye, problem: Problem) -> Result<Response<Content>, Problem> {
         if !self.needs_stream {
             return Err(problem.with_retry_after(gateway.retry_after_overload()));
         }
-        let body = Body::from(farewell(gateway, self.wire, goodbye));
-        Ok(answer::ok(self.media_type(), body))
+        let mut farewell = Vec::new();
+        write_farewell(gateway, self.wire, goodbye, &mut farewell);
+        Ok(answer::ok(self.media_type(), Content::Whole(farewell.into())))
     }
 
     /// The answer with what the client came for.
-    async fn deliver(self, gateway: Arc<Gateway>, mut opened: Opened) -> Response<Body> {
+    async fn deliver(self, gateway: &Gateway, mut opened: Opened) -> Response<Content> {
         opened.checkpoint = self.checkpoint;
         let (id, state, cursor) = (opened.session.info().id, opened.state, opened.positions.text());
         if state != StreamState::New {
@@ -160,12 +170,13 @@ impl Caller {
             metrics::resumed(protocol, state.as_str());
         }
         let media_type = self.media_type();
-        let body = if self.poll {
-            Body::from(long_poll::answer(&gateway, opened).await)
+        let content = if self.poll {
+            Content::Whole(long_poll::answer(gateway, opened).await.into())
         } else {
-            Body::new(Stream::new(gateway, self.wire, opened, self.abort))
+            let beginning = opened.beginning(self.wire, gateway.options.retry.get());
+            Content::Stream(Begun { live: Box::new(Live::new(self.wire, opened)), beginning })
         };
-        let mut response = answer::ok(media_type, body);
+        let mut response = answer::ok(media_type, content);
         let headers = response.headers_mut();
         answer::set(headers, answer::SESSION, id.as_str().to_owned());
         answer::set(headers, answer::STREAM_STATE, state.as_str().to_owned());
@@ -196,7 +207,7 @@ async fn read(gateway: &Gateway, parts: &Parts, query: &[(String, String)], body
 }
 
 /// The whole body, within the limits of size and time.
-async fn collect(gateway: &Gateway, body: Body) -> Result<bytes::Bytes, Problem> {
+async fn collect(gateway: &Gateway, body: Body) -> Result<Bytes, Problem> {
     let (size_max, timeout) = (gateway.options.body_bytes_max, gateway.options.body_timeout);
     let limited = Limited::new(body, size_max.as_usize());
     match tokio::time::timeout(timeout.get(), limited.collect()).await {

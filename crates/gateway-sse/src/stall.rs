@@ -1,8 +1,8 @@
 //! Clients that take nothing although something waits for them.
 //!
-//! A body is only polled when its socket takes more, so a stalled one finds out nothing by itself, and a timer for
-//! each stream would cost more than the stream. Instead each stream counts its polls, and one task a router looks
-//! through all of them a few times per [`Options::stall_timeout`](crate::Options::stall_timeout).
+//! A stream only does something when its socket takes more, so a stalled one finds out nothing by itself, and a timer for
+//! each stream would cost more than the stream. Instead each stream counts what it does, and one task a door looks through
+//! all of them a few times per [`Options::stall_timeout`](crate::Options::stall_timeout).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
@@ -10,8 +10,6 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use slab::Slab;
 use tokio_util::sync::CancellationToken;
-
-use crate::stream::Shared;
 
 /// Cuts a connection. The binary puts one in the extensions of each request on an HTTP/1 connection and drops the
 /// connection when the token is cancelled: the only way to end one whose socket takes nothing. On HTTP/2, where
@@ -22,20 +20,30 @@ pub struct ConnectionAbort(pub CancellationToken);
 /// How often a stream is looked at before it counts as stalled.
 pub(crate) const LOOKS: u32 = 5;
 
-/// How often a body was polled, and whether the last poll gave something that is not known to be taken.
+/// A stream among those that are looked at.
+pub(crate) trait Watched: Send + Sync {
+    /// What it counts.
+    fn pulse(&self) -> &Pulse;
+    /// Its client has stalled: it lets go of all it holds.
+    fn end_stalled(&self);
+    /// The process stops at once.
+    fn cut(&self);
+}
+
+/// How often a stream did something, and whether something waits that is not known to be taken.
 #[derive(Debug)]
 pub(crate) struct Pulse(AtomicU32);
 
 impl Pulse {
-    /// A body that was not polled yet; it has something to say.
+    /// A stream that did nothing yet; it has something to say.
     pub(crate) const fn new() -> Self {
         Self(AtomicU32::new(1))
     }
 
-    /// The body was polled. Only its own task calls this.
-    pub(crate) fn beat(&self, gave_something: bool) {
+    /// Something was done. Only the stream's own worker calls this.
+    pub(crate) fn beat(&self, waits: bool) {
         let count = (self.0.load(Ordering::Relaxed) | 1).wrapping_add(1);
-        self.0.store(count | u32::from(gave_something), Ordering::Relaxed);
+        self.0.store(count | u32::from(waits), Ordering::Relaxed);
     }
 
     fn read(&self) -> u32 {
@@ -48,13 +56,12 @@ const fn waits(reading: u32) -> bool {
     reading & 1 == 1
 }
 
-/// The streams of one router.
+/// The streams of one door.
 #[derive(Default)]
-pub(crate) struct Stalls(Mutex<Slab<Watched>>);
+pub(crate) struct Stalls(Mutex<Slab<Looked>>);
 
-struct Watched {
-    stream: Weak<Shared>,
-    abort: Option<ConnectionAbort>,
+struct Looked {
+    stream: Weak<dyn Watched>,
     reading: u32,
     /// How often this reading was seen again.
     again: u32,
@@ -62,9 +69,10 @@ struct Watched {
 
 impl Stalls {
     /// Watches a stream until [`Stalls::forget`].
-    pub(crate) fn watch(&self, stream: &Arc<Shared>, abort: Option<ConnectionAbort>) -> usize {
-        let reading = stream.pulse.read();
-        self.0.lock().insert(Watched { stream: Arc::downgrade(stream), abort, reading, again: 0 })
+    pub(crate) fn watch<W: Watched + 'static>(&self, stream: &Arc<W>) -> usize {
+        let reading = stream.pulse().read();
+        let stream: Weak<W> = Arc::downgrade(stream);
+        self.0.lock().insert(Looked { stream, reading, again: 0 })
     }
 
     pub(crate) fn forget(&self, key: usize) {
@@ -74,24 +82,29 @@ impl Stalls {
     /// Looks at every stream once, and ends those that have stalled.
     pub(crate) fn look(&self) {
         let mut stalled = Vec::new();
-        for (_, watched) in &mut *self.0.lock() {
-            let Some(stream) = watched.stream.upgrade() else { continue };
-            let reading = stream.pulse.read();
-            if waits(reading) && reading == watched.reading {
-                watched.again += 1;
+        for (_, looked) in &mut *self.0.lock() {
+            let Some(stream) = looked.stream.upgrade() else { continue };
+            let reading = stream.pulse().read();
+            if waits(reading) && reading == looked.reading {
+                looked.again += 1;
             } else {
-                (watched.reading, watched.again) = (reading, 0);
+                (looked.reading, looked.again) = (reading, 0);
             }
-            if watched.again == LOOKS {
-                stalled.push((stream, watched.abort.clone()));
+            if looked.again == LOOKS {
+                stalled.push(stream);
             }
         }
         // Ended without the lock: a stream that ends leaves the list.
-        for (stream, abort) in stalled {
+        for stream in stalled {
             stream.end_stalled();
-            if let Some(abort) = abort {
-                abort.0.cancel();
-            }
+        }
+    }
+
+    /// Cuts every stream.
+    pub(crate) fn cut(&self) {
+        let streams: Vec<_> = self.0.lock().iter().filter_map(|(_, looked)| looked.stream.upgrade()).collect();
+        for stream in streams {
+            stream.cut();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The gateway over a memory log, driven through its router; the numbers of cases are those of
+//! The gateway over a memory log, driven through its door; the numbers of cases are those of
 //! `reference/sse.md` section 9.
 
 #![expect(clippy::unwrap_used, reason = "clippy knows tests only by their attribute, not what they share")]
@@ -6,6 +6,7 @@
 #[path = "../../src/parser.rs"]
 mod parser;
 
+mod bare;
 mod delivery;
 mod documents;
 mod ends;

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use fanfare_auth::{Auth, Grant, Issuer, KeySource, MintRequest, Secret};
 use fanfare_bus::{Bus, Hub, HubOptions, LocalBroker, Policies};
-use fanfare_gateway_sse::{ConnectionAbort, Options};
+use fanfare_gateway_sse::{ConnectionAbort, Door, Options};
 use fanfare_history::memory::{MemoryLog, Options as MemoryOptions};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{Data, Draft, EventId, ManualClock, Position, Tenant, Timestamp, Topic, UserId};
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) struct Server {
     pub(crate) router: Router,
+    pub(crate) door: Door,
     pub(crate) node: Node,
     pub(crate) clock: Arc<ManualClock>,
 }
@@ -55,9 +56,11 @@ pub(crate) fn server_with(options: Options, session: fanfare_session::Options) -
     life.started();
     bus.start_worker(&life);
     sessions.start(&life, &auth);
+    sessions.start_worker(&life);
     let clock_of_node = Arc::clone(&clock) as _;
     let node = Node { auth, bus, sessions, options: Arc::new(session), clock: clock_of_node, life };
-    Server { router: fanfare_gateway_sse::router(node.clone(), Arc::new(options)), node, clock }
+    let door = Door::open(node.clone(), Arc::new(options));
+    Server { router: door.router(), door, node, clock }
 }
 
 /// Anybody may listen to `open:*`, without going back.
