@@ -34,9 +34,13 @@ enum Broken {
     CutOff,
 }
 
+/// Of a body whose length is announced, so much memory is taken before it has come.
+const RESERVED_BYTES_MAX: usize = 256 << 10;
+
 async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Broken> {
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Broken::CutOff)?.into_data() else { continue };
         if first.len() + whole.len() + data.len() > bytes_max {
@@ -48,6 +52,7 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Broken> {
             continue;
         }
         if whole.is_empty() {
+            whole.reserve(announced.min(RESERVED_BYTES_MAX));
             whole.extend_from_slice(&std::mem::take(&mut first));
         }
         whole.extend_from_slice(&data);

@@ -18,6 +18,10 @@ const PAYLOAD_BYTES: usize = 256;
 /// Events go to so many topics in turn.
 const TOPICS: usize = 100;
 
+/// As in the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 struct Nobody;
 
 impl Announce for Nobody {
@@ -110,7 +114,8 @@ fn rounds(count: u64, mut round: impl FnMut()) -> Duration {
     begun.elapsed()
 }
 
-/// Events per second of the log and of the bare writer, measured alternately, so that both meet the same disk.
+/// Events per second of the log and of the bare writer, measured alternately, so that both meet the same disk. With 256
+/// `committed` in flight the bare writer does one `write` and one `fdatasync` for all of them.
 fn ratio(rig: &mut Rig, bare: &mut Bare, arrival: Arrival) -> (f64, f64) {
     let (mut log_took, mut bare_took, mut count) = (Duration::ZERO, Duration::ZERO, 0_u32);
     while log_took + bare_took < Duration::from_millis(800) {

@@ -53,6 +53,17 @@ impl Data {
         Ok(Self { kind: DataKind::Json, bytes: Bytes::copy_from_slice(raw.get().as_bytes()) })
     }
 
+    /// JSON text that a JSON parser has just read from `whole`. A large part of it stays where it is, and `whole` in
+    /// memory as long as the data do; a small one is copied, or one event that is kept would keep all that came with it.
+    pub fn part_of_json(whole: &Bytes, raw: &serde_json::value::RawValue) -> Result<Self, Invalid> {
+        let bytes = raw.get().as_bytes();
+        if bytes.len() < SHARED_BYTES_MIN || bytes.len() < whole.len() / 4 {
+            return Self::from_raw_json(raw);
+        }
+        check_depth(bytes)?;
+        Ok(Self { kind: DataKind::Json, bytes: whole.slice_ref(bytes) })
+    }
+
     /// UTF-8 text.
     pub fn text(text: impl Into<String>) -> Self {
         Self { kind: DataKind::Text, bytes: Bytes::from(text.into()) }
@@ -96,8 +107,16 @@ impl Data {
     }
 }
 
+/// Data of fewer bytes are copied out of the message they came in. What a message comes in may be a buffer of its
+/// connection, which is a few times as large.
+const SHARED_BYTES_MIN: usize = 16 * 1024;
+
 /// Refuses JSON (checked to be JSON) whose arrays and objects are nested deeper than [`JSON_DEPTH_MAX`].
 fn check_depth(json: &[u8]) -> Result<(), Invalid> {
+    // Every level has a bracket at each end.
+    if json.len() <= 2 * JSON_DEPTH_MAX {
+        return Ok(());
+    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {

@@ -8,6 +8,7 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -162,9 +163,18 @@ pub struct Message<'a> {
 impl Message<'_> {
     /// Checks every member and makes a draft of them; without an `id` it gets a fresh one.
     pub fn into_draft(self) -> Result<Draft, Invalid> {
+        self.draft(Data::from_raw_json)
+    }
+
+    /// As [`Message::into_draft`] of a message that was read from `whole`: see [`Data::part_of_json`].
+    pub fn into_draft_in(self, whole: &Bytes) -> Result<Draft, Invalid> {
+        self.draft(|raw| Data::part_of_json(whole, raw))
+    }
+
+    fn draft(self, json: impl FnOnce(&RawValue) -> Result<Data, Invalid>) -> Result<Draft, Invalid> {
         let data = self.data.ok_or_else(|| Invalid::new("message", "has no `data`"))?;
         let data = match self.encoding {
-            None => Data::from_raw_json(data)?,
+            None => json(data)?,
             Some(Encoding::Text) => Data::text(string(data, "text")?),
             Some(Encoding::Base64) => {
                 let bytes = STANDARD.decode(string(data, "base64")?).map_err(|_| {
@@ -333,6 +343,18 @@ mod tests {
         assert_eq!((full.id.as_str(), full.name.unwrap().as_str(), full.key.unwrap().as_str()), ("i", "n", "k"));
         assert_eq!((full.occurred_at, full.headers.get("a")), (Some(Timestamp::from_micros(9)), Some("b")));
         assert_eq!((full.schema.unwrap().as_str(), full.source.unwrap().as_str()), ("s", "o"));
+    }
+
+    #[test]
+    fn large_data_stay_where_they_are() {
+        for (length, more, stays) in [(20_000, 0, true), (20_000, 100_000, false), (100, 0, false)] {
+            let data = format!(r#""{}""#, "x".repeat(length));
+            let whole = Bytes::from(format!(r#"{{"data": {data}, "name": "n"}}{}"#, " ".repeat(more)));
+            let message: Message<'_> = serde_json::from_slice(&whole).unwrap();
+            let kept = message.into_draft_in(&whole).unwrap().data;
+            assert_eq!(kept.bytes(), &data);
+            assert_eq!(kept.bytes().as_ptr() == whole[9..].as_ptr(), stays, "{length} of {}", whole.len());
+        }
     }
 
     #[test]

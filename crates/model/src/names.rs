@@ -133,7 +133,8 @@ impl EventName {
 impl EventId {
     /// A fresh `UUIDv7`.
     pub fn generate() -> Self {
-        Self(Arc::from(uuid::Uuid::now_v7().hyphenated().to_string()))
+        let mut text = uuid::Uuid::encode_buffer();
+        Self(Arc::from(&*uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text)))
     }
 }
 

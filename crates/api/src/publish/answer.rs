@@ -1,21 +1,24 @@
 //! What became of each event.
 
-use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use fanfare_bus::{Appended, Error};
-use fanfare_model::{Draft, Topic};
-use http::StatusCode;
-use serde::Serialize;
+use fanfare_model::{EventId, Position, Topic};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::fault::Fault;
 
+/// What an outcome takes in the answer, with names of common length.
+const OUTCOME_BYTES: usize = 200;
+
 /// What became of every event of a request: topic by topic, and within a topic message by message, in the order
 /// they were given.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Published {
+pub(crate) struct Published<'a> {
     /// One entry per topic and message.
-    results: Vec<Outcome>,
+    results: Vec<Outcome<'a>>,
 }
 
 /// What became of one event: `position`, `offset`, `time` and `duplicate`, or `error`.
@@ -26,14 +29,15 @@ pub(crate) struct Published {
     json!({"topic": "orders:42", "id": "order-42-paid",
         "error": {"code": "unavailable", "message": "the event store is not available", "retryable": true}}),
 ))]
-pub(crate) struct Outcome {
+pub(crate) struct Outcome<'a> {
     /// Where it was published.
-    topic: String,
+    topic: &'a str,
     /// Its id: the publisher's own, or the one it was given.
-    id: String,
+    id: &'a str,
     /// Where it is in the topic's log. For a duplicate, where it was stored first.
     #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<String>,
+    #[schema(value_type = Option<String>)]
+    position: Option<Shown>,
     /// The offset in that position.
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<u64>,
@@ -59,20 +63,23 @@ pub(crate) struct OutcomeError {
     retryable: bool,
 }
 
-impl Outcome {
-    fn new(topic: &Topic, id: &str, stored: Result<Appended, Error>) -> Self {
-        let empty = Self {
-            topic: topic.as_str().to_owned(),
-            id: id.to_owned(),
-            position: None,
-            offset: None,
-            time: None,
-            duplicate: None,
-            error: None,
-        };
+/// A position, written without a string in between.
+#[derive(Debug)]
+struct Shown(Position);
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'a> Outcome<'a> {
+    fn new(topic: &'a Topic, id: &'a EventId, stored: Result<Appended, Error>) -> Self {
+        let (topic, id) = (topic.as_str(), id.as_str());
+        let empty = Self { topic, id, position: None, offset: None, time: None, duplicate: None, error: None };
         match stored {
             Ok(appended) => Self {
-                position: Some(appended.position.to_string()),
+                position: Some(Shown(appended.position)),
                 offset: Some(appended.position.offset),
                 time: Some(appended.time.as_micros()),
                 duplicate: Some(appended.duplicate),
@@ -90,7 +97,7 @@ impl Outcome {
 /// The answer: 200 if everything was stored, the first problem if nothing was, else 207.
 pub(super) fn of(
     topics: &[Topic],
-    messages: &[Draft],
+    ids: &[EventId],
     mut stored: Vec<Result<Appended, Error>>,
 ) -> Result<Response, Fault> {
     let failed = stored.iter().filter(|result| result.is_err()).count();
@@ -100,28 +107,30 @@ pub(super) fn of(
         return Err(error.into());
     }
     let status = if failed == 0 { StatusCode::OK } else { StatusCode::MULTI_STATUS };
-    let places = topics.iter().flat_map(|topic| messages.iter().map(move |message| (topic, message)));
-    let results = places.zip(stored).map(|((topic, message), stored)| Outcome::new(topic, message.id.as_str(), stored));
-    Ok((status, Json(Published { results: results.collect() })).into_response())
+    let places = topics.iter().flat_map(|topic| ids.iter().map(move |id| (topic, id)));
+    let results = places.zip(stored).map(|((topic, id), stored)| Outcome::new(topic, id, stored)).collect();
+    let mut body = Vec::with_capacity(OUTCOME_BYTES * topics.len() * ids.len());
+    serde_json::to_writer(&mut body, &Published { results }).expect("names and numbers are written to memory");
+    Ok((status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
 }
 
 #[cfg(test)]
 mod tests {
-    use fanfare_model::{Data, Epoch, Position, Timestamp};
+    use fanfare_model::{Epoch, Timestamp};
 
     use super::*;
 
     #[test]
     fn the_status_says_whether_all_some_or_none_were_stored() {
         let topics = [Topic::new("a").unwrap()];
-        let messages = [Draft::new(Data::text("1")), Draft::new(Data::text("2"))];
+        let ids = [EventId::generate(), EventId::generate()];
         let position = Position::origin(Epoch::from_u32(1).unwrap());
         let appended = Appended { position, time: Timestamp::default(), duplicate: false };
         let result =
             |stored: bool| stored.then(|| appended.clone()).ok_or(Error::Log(fanfare_history::Error::Overloaded));
         for (first, second, status) in [(true, true, 200), (false, true, 207), (true, false, 207), (false, false, 503)]
         {
-            let answer = of(&topics, &messages, vec![result(first), result(second)]).into_response();
+            let answer = of(&topics, &ids, vec![result(first), result(second)]).into_response();
             assert_eq!(answer.status().as_u16(), status, "{first} {second}");
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use fanfare_model::{Draft, Topic};
 use serde_json::value::RawValue;
 
 use super::json::{Place, items, members, string, whole};
-use super::message;
+use super::{message, quick};
 use crate::fault::Fault;
 
 /// What is to be published: every message to every topic. Neither is empty.
@@ -14,13 +15,13 @@ use crate::fault::Fault;
 pub(super) struct Batch {
     pub(super) topics: Vec<Topic>,
     pub(super) messages: Vec<Draft>,
-    topics_form: Form,
-    messages_form: Form,
+    pub(super) topics_form: Form,
+    pub(super) messages_form: Form,
 }
 
 /// How topics or messages were given.
-#[derive(Debug, Clone, Copy)]
-enum Form {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
     /// Under this name, without an array.
     One(&'static str),
     /// In an array of this name.
@@ -30,7 +31,8 @@ enum Form {
 }
 
 impl Form {
-    fn place(self, index: usize) -> Place {
+    /// Where in the body the one with this index stands.
+    pub(super) fn place(self, index: usize) -> Place {
         match self {
             Self::One(name) => Place::default().member(name),
             Self::Many(name) => Place::default().member(name).item(index),
@@ -54,15 +56,19 @@ impl Batch {
     pub(super) fn topic_at(&self, index: usize) -> Place {
         self.topics_form.place(index)
     }
+}
 
-    /// Where in the body a message stands.
-    pub(super) fn message_at(&self, index: usize) -> Place {
-        self.messages_form.place(index)
+/// Reads a body; it may hold at most `batch_max` pairs of a topic and a message. One with nothing wrong is read
+/// at once; what is wrong is only looked for when something is.
+pub(super) fn parse(bytes: &Bytes, batch_max: usize) -> Result<Batch, Fault> {
+    match quick::read(bytes, batch_max) {
+        Some(batch) => Ok(batch),
+        None => parse_slowly(bytes, batch_max),
     }
 }
 
-/// Reads a body; it may hold at most `batch_max` pairs of a topic and a message.
-pub(super) fn parse(bytes: &[u8], batch_max: usize) -> Result<Batch, Fault> {
+/// Reads a body member by member, and says what is wrong and where.
+fn parse_slowly(bytes: &[u8], batch_max: usize) -> Result<Batch, Fault> {
     let body = Place::default();
     let members = members(whole(bytes)?, &body)?;
     if let Some((name, _)) =
@@ -135,4 +141,48 @@ fn read_topics(values: &[&RawValue], form: Form) -> Result<Vec<Topic>, Fault> {
 
 fn read_messages(values: &[&RawValue], form: Form) -> Result<Vec<Draft>, Fault> {
     values.iter().enumerate().map(|(index, value)| message::parse(value, &form.place(index))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is read at once is read the same member by member, but for the ids that are made up.
+    #[test]
+    fn both_ways_of_reading_agree() {
+        let bodies = [
+            (r#"{"topic":"a","message":{"id":"1","data":{"x":[1, 2]}}}"#, true),
+            (
+                r#" {"topics":["a","b:c"], "messages":[{"id":"1","data":"x","encoding":"text"},{"id":"2","data":null}]} "#,
+                true,
+            ),
+            (r#"{"messages":[{"id":"1","data":1,"headers":{"a":"b"},"name":"n","key":"k"}],"topic":"\u0061"}"#, true),
+            (r#"{"topics":["a","a"],"message":{"id":"1","data":1}}"#, false),
+            (r#"{"topic":"a","topics":["b"],"message":{"id":"1","data":1}}"#, false),
+            (r#"{"topic":null,"topics":["b"],"message":{"id":"1","data":1}}"#, false),
+            (r#"{"topic":"a","message":null,"messages":[{"id":"1","data":1}]}"#, false),
+            (r#"{"topic":"a","topic":"a","message":{"id":"1","data":1}}"#, false),
+            (r#"{"topics":[],"message":{"id":"1","data":1}}"#, false),
+            (r#"{"topic":"a","messages":[]}"#, false),
+            (r#"{"topic":"a","messages":[{"data":1},{"data":1},{"data":1},{"data":1},{"data":1}]}"#, false),
+            (r#"{"topics":["a","b","c"],"messages":[{"data":1},{"data":1}]}"#, false),
+            (r#"{"topic":"a","message":{"id":"1"}}"#, false),
+            (r#"{"topic":"a b","message":{"data":1}}"#, false),
+            (r#"{"topic":"a","message":{"data":1},"more":1}"#, false),
+            (r#"{"topic":"a","message":{"data":1}} x"#, false),
+            (r#"[{"topic":"a","message":{"data":1}}]"#, false),
+            (r#"{"topic":"a"}"#, false),
+            ("", false),
+        ];
+        for (body, is_right) in bodies {
+            let body = Bytes::from(body);
+            let quick = quick::read(&body, 4);
+            let slow = parse_slowly(&body, 4);
+            assert_eq!((quick.is_some(), slow.is_ok()), (is_right, is_right), "{body:?}");
+            if let (Some(quick), Ok(slow)) = (quick, slow) {
+                assert_eq!((quick.topics, quick.messages), (slow.topics, slow.messages));
+                assert_eq!((quick.topics_form, quick.messages_form), (slow.topics_form, slow.messages_form));
+            }
+        }
+    }
 }

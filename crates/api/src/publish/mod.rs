@@ -4,6 +4,7 @@ mod answer;
 mod batch;
 mod json;
 mod message;
+mod quick;
 mod raw;
 mod trace;
 
@@ -11,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use fanfare_auth::{Action, Principal};
 use fanfare_bus::Refused;
-use fanfare_model::{Draft, Source, Topic};
+use fanfare_model::{Draft, EventId, Source, Topic};
 use fanfare_session::problem::Problem;
 use tracing::Instrument as _;
 
@@ -19,6 +20,7 @@ use crate::caller::Caller;
 use crate::fault::Fault;
 use crate::{Api, body};
 use batch::Batch;
+use json::Place;
 use trace::Trace;
 
 pub(crate) use answer::Published;
@@ -78,21 +80,35 @@ async fn store(api: &Api, principal: &Principal, batch: Batch, trace: &Trace) ->
             .authorize(Action::Publish, topic)
             .map_err(|refusal| Fault::from(refusal).with("topic", topic.as_str()).at(&batch.topic_at(index).pointer))?;
     }
-    let mut messages = batch.messages.clone();
-    let traceparent = trace.to_carry();
+    let Batch { topics, mut messages, messages_form, .. } = batch;
+    let (source, traceparent) = (Source::new(SOURCE).ok(), trace.to_carry());
     for message in &mut messages {
-        complete(message, traceparent.as_deref());
+        complete(message, source.as_ref(), traceparent.as_deref());
     }
-    let items: Vec<(Topic, Draft)> =
-        batch.topics.iter().flat_map(|topic| messages.iter().map(|message| (topic.clone(), message.clone()))).collect();
-    let stored = api.node.bus.publish(&principal.tenant, items).await.map_err(|refused| refusal(&batch, &refused))?;
-    answer::of(&batch.topics, &messages, stored)
+    let ids: Vec<EventId> = messages.iter().map(|message| message.id.clone()).collect();
+    let items = every_pair(&topics, messages);
+    let stored = api.node.bus.publish(&principal.tenant, items).await.map_err(|refused| {
+        let at = messages_form.place(refused.index % ids.len().max(1));
+        refusal(&at, topics.get(refused.index / ids.len().max(1)), &refused)
+    })?;
+    answer::of(&topics, &ids, stored)
+}
+
+/// Every message to every topic; those to the last one are not copied.
+fn every_pair(topics: &[Topic], messages: Vec<Draft>) -> Vec<(Topic, Draft)> {
+    let Some((last, others)) = topics.split_last() else { return Vec::new() };
+    let mut items = Vec::with_capacity(topics.len() * messages.len());
+    for topic in others {
+        items.extend(messages.iter().map(|message| (topic.clone(), message.clone())));
+    }
+    items.extend(messages.into_iter().map(|message| (last.clone(), message)));
+    items
 }
 
 /// Fills in what the publisher left out.
-fn complete(draft: &mut Draft, traceparent: Option<&str>) {
+fn complete(draft: &mut Draft, source: Option<&Source>, traceparent: Option<&str>) {
     if draft.source.is_none() {
-        draft.source = Source::new(SOURCE).ok();
+        draft.source = source.cloned();
     }
     if let Some(traceparent) = traceparent
         && draft.headers.get(trace::TRACEPARENT).is_none()
@@ -105,11 +121,8 @@ fn complete(draft: &mut Draft, traceparent: Option<&str>) {
     }
 }
 
-fn refusal(batch: &Batch, refused: &Refused) -> Fault {
-    let place = batch.message_at(refused.index % batch.messages.len().max(1));
-    let topic = batch.topics.get(refused.index / batch.messages.len().max(1));
-    let detail = format!("{}: {}", place.path, refused.error);
-    let problem = Problem::new(refused.error.kind(), detail);
+fn refusal(place: &Place, topic: Option<&Topic>, refused: &Refused) -> Fault {
+    let problem = Problem::new(refused.error.kind(), format!("{}: {}", place.path, refused.error));
     let fault = Fault::from(problem).at(&place.pointer);
     match topic {
         Some(topic) => fault.with("topic", topic.as_str()),

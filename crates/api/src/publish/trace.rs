@@ -16,7 +16,7 @@ impl Trace {
     /// Opens the span, under the one that the header `traceparent` names. A malformed header is as none, which is
     /// what W3C asks for.
     pub(super) fn begin(headers: &HeaderMap, topics: usize, messages: usize) -> Self {
-        let span = tracing::info_span!("publish", topics, messages);
+        let span = tracing::debug_span!("publish", topics, messages);
         let incoming = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).filter(|text| is_valid(text));
         if let Some(parent) = incoming {
             trace::set_parent(&span, parent);

@@ -26,13 +26,11 @@ fn sum(bytes: &[u8], place: u64) -> [u8; SUM_BYTES] {
     [a, b, c, d]
 }
 
-/// Writes one value.
-pub(super) struct Encoder(Vec<u8>);
+/// Writes the parts of a value at the end of some bytes.
+pub(super) struct Encoder<'a>(&'a mut Vec<u8>);
 
-impl Encoder {
-    pub(super) fn new(version: u8, capacity: usize) -> Self {
-        let mut bytes = Vec::with_capacity(capacity + 1 + SUM_BYTES);
-        bytes.push(version);
+impl<'a> Encoder<'a> {
+    pub(super) fn new(bytes: &'a mut Vec<u8>) -> Self {
         Self(bytes)
     }
 
@@ -56,39 +54,65 @@ impl Encoder {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
+    pub(super) fn u128(&mut self, number: u128) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
     /// At most 65535 bytes: names are far shorter.
     pub(super) fn text(&mut self, text: &str) {
         self.u16(u16::try_from(text.len()).unwrap_or(u16::MAX));
         self.0.extend_from_slice(text.as_bytes());
     }
 
-    /// Bytes without a length: the last part of a value.
-    pub(super) fn rest(&mut self, bytes: &[u8]) {
+    /// Bytes without a length.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
-    pub(super) fn finish(mut self, place: u64) -> Vec<u8> {
-        let sum = sum(&self.0, place);
-        self.0.extend_from_slice(&sum);
-        self.0
+    /// A part of any size, with its length before it.
+    pub(super) fn part(&mut self, write: impl FnOnce(&mut Encoder<'_>)) {
+        let at = self.0.len();
+        self.u32(0);
+        write(self);
+        // No event is that large; see the limit of the options.
+        let length = u32::try_from(self.0.len() - at - 4).unwrap_or(u32::MAX);
+        self.0[at..at + 4].copy_from_slice(&length.to_le_bytes());
     }
 }
 
-/// Reads one value.
+/// Makes a value that can be checked: its version, what `write` writes, and a checksum.
+pub(super) fn seal(version: u8, place: u64, capacity: usize, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(capacity + 1 + SUM_BYTES);
+    bytes.push(version);
+    write(&mut Encoder(&mut bytes));
+    let sum = sum(&bytes, place);
+    bytes.extend_from_slice(&sum);
+    bytes
+}
+
+/// Checks version and checksum of a value, and begins to read it.
+pub(super) fn unseal(bytes: &[u8], version: u8, place: u64) -> Result<Decoder<'_>, Damage> {
+    let (value, found) = bytes.split_last_chunk::<SUM_BYTES>().ok_or(Damage::Short)?;
+    if sum(value, place) != *found {
+        return Err(Damage::Checksum);
+    }
+    match value.split_first() {
+        Some((found, rest)) if *found == version => Ok(Decoder(rest)),
+        Some((found, _)) => Err(Damage::Version(*found)),
+        None => Err(Damage::Short),
+    }
+}
+
+/// Reads the parts of a value.
 pub(super) struct Decoder<'a>(&'a [u8]);
 
 impl<'a> Decoder<'a> {
-    /// Checks version and checksum.
-    pub(super) fn new(bytes: &'a [u8], version: u8, place: u64) -> Result<Self, Damage> {
-        let (value, found) = bytes.split_last_chunk::<SUM_BYTES>().ok_or(Damage::Short)?;
-        if sum(value, place) != *found {
-            return Err(Damage::Checksum);
-        }
-        match value.split_first() {
-            Some((found, rest)) if *found == version => Ok(Self(rest)),
-            Some((found, _)) => Err(Damage::Version(*found)),
-            None => Err(Damage::Short),
-        }
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
@@ -122,6 +146,14 @@ impl<'a> Decoder<'a> {
         let (text, rest) = self.0.split_at_checked(length).ok_or(Damage::Short)?;
         self.0 = rest;
         std::str::from_utf8(text).map_err(|_| Damage::Field(field))
+    }
+
+    /// A part that was written with its length.
+    pub(super) fn part(&mut self) -> Result<&'a [u8], Damage> {
+        let length = usize::try_from(self.u32()?).map_err(|_| Damage::Short)?;
+        let (part, rest) = self.0.split_at_checked(length).ok_or(Damage::Short)?;
+        self.0 = rest;
+        Ok(part)
     }
 
     /// Everything that is left.

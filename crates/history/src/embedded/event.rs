@@ -1,4 +1,4 @@
-//! One event as it is stored.
+//! One event as it is stored: in a page, or in a frame of the write-ahead log. Both check its bytes.
 
 use bytes::Bytes;
 use fanfare_model::{
@@ -6,8 +6,6 @@ use fanfare_model::{
 };
 
 use super::codec::{Damage, Decoder, Encoder};
-
-const VERSION: u8 = 1;
 
 // Which optional fields follow.
 const NAME: u8 = 1;
@@ -18,35 +16,32 @@ const KEY: u8 = 1 << 4;
 const SCHEMA: u8 = 1 << 5;
 const HEADERS: u8 = 1 << 6;
 
-/// What can be learnt of a stored event from its first bytes, without checking the rest.
+/// What retention and searching want to know of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Summary {
+    pub(super) offset: u64,
     pub(super) size: u64,
     pub(super) time: Timestamp,
 }
 
 impl Summary {
-    pub(super) fn of(bytes: &[u8]) -> Result<Self, Damage> {
-        match bytes.split_first() {
-            Some((&VERSION, rest)) => {
-                let (size, rest) = rest.split_first_chunk().ok_or(Damage::Short)?;
-                let (time, _) = rest.split_first_chunk().ok_or(Damage::Short)?;
-                Ok(Self {
-                    size: u64::from(u32::from_le_bytes(*size)),
-                    time: Timestamp::from_micros(i64::from_le_bytes(*time)),
-                })
-            }
-            Some((version, _)) => Err(Damage::Version(*version)),
-            None => Err(Damage::Short),
-        }
+    pub(super) fn of(event: &Event) -> Self {
+        Self { offset: event.offset, size: event.draft.size() as u64, time: event.time }
+    }
+
+    /// Reads the first fields of a stored event.
+    pub(super) fn read(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        Ok(Self { offset: from.u64()?, size: u64::from(from.u32()?), time: Timestamp::from_micros(from.i64()?) })
     }
 }
 
-pub(super) fn encode(event: &Event) -> Vec<u8> {
+/// The bytes that an event takes on the disk beyond what [`Draft::size`] counts, at most, but for its headers.
+pub(super) const OVERHEAD_BYTES: usize = 64;
+
+pub(super) fn encode(event: &Event, to: &mut Encoder<'_>) {
     let draft = &event.draft;
-    let size = draft.size();
-    let mut to = Encoder::new(VERSION, size + 64);
-    to.u32(u32::try_from(size).unwrap_or(u32::MAX));
+    to.u64(event.offset);
+    to.u32(u32::try_from(draft.size()).unwrap_or(u32::MAX));
     to.i64(event.time.as_micros());
     to.u64(event.prev);
     to.u8(match draft.data.kind() {
@@ -79,14 +74,13 @@ pub(super) fn encode(event: &Event) -> Vec<u8> {
             to.text(value);
         }
     }
-    to.rest(draft.data.bytes());
-    to.finish(event.offset)
+    to.bytes(draft.data.bytes());
 }
 
-pub(super) fn decode(topic: &TopicKey, epoch: Epoch, offset: u64, bytes: &[u8]) -> Result<Event, Damage> {
-    let mut from = Decoder::new(bytes, VERSION, offset)?;
-    from.u32()?;
-    let time = Timestamp::from_micros(from.i64()?);
+/// Reads an event that is a part of `page`; its data stay where they are.
+pub(super) fn decode(topic: &TopicKey, epoch: Epoch, page: &Bytes, event: &[u8]) -> Result<Event, Damage> {
+    let mut from = Decoder::new(event);
+    let Summary { offset, time, .. } = Summary::read(&mut from)?;
     let prev = from.u64()?;
     let kind = match from.u8()? {
         0 => DataKind::Json,
@@ -112,7 +106,7 @@ pub(super) fn decode(topic: &TopicKey, epoch: Epoch, offset: u64, bytes: &[u8]) 
             headers.insert(name, value).map_err(|_| Damage::Field("a header"))?;
         }
     }
-    let data = Data::from_stored(kind, Bytes::copy_from_slice(from.rest()));
+    let data = Data::from_stored(kind, page.slice_ref(from.rest()));
     let draft = Draft { id, name, data, occurred_at, user, source, key, headers, schema };
     Ok(Event { topic: topic.clone(), epoch, offset, prev, time, draft })
 }
@@ -146,39 +140,22 @@ mod tests {
     #[test]
     fn every_field_comes_back_and_the_summary_agrees() {
         let event = event();
-        let bytes = encode(&event);
-        assert_eq!(decode(&event.topic, event.epoch, event.offset, &bytes), Ok(event.clone()));
-        let summary = Summary::of(&bytes).unwrap();
-        assert_eq!((summary.size, summary.time), (event.draft.size() as u64, event.time));
-    }
-
-    #[test]
-    fn damage_is_named() {
-        let event = event();
-        let decode = |offset, bytes: &[u8]| decode(&event.topic, event.epoch, offset, bytes).unwrap_err();
-        let bytes = encode(&event);
-        assert_eq!(decode(8, &bytes), Damage::Checksum, "in another place");
-        assert_eq!(decode(9, &[]), Damage::Short);
-        for at in 0..bytes.len() {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= 0x10;
-            assert_eq!(decode(9, &damaged), Damage::Checksum, "byte {at}");
-            assert!(matches!(decode(9, &bytes[..at]), Damage::Checksum | Damage::Short), "cut at {at}");
+        let mut bytes = Vec::new();
+        encode(&event, &mut Encoder::new(&mut bytes));
+        let page = Bytes::from(bytes);
+        assert_eq!(decode(&event.topic, event.epoch, &page, &page), Ok(event.clone()));
+        assert_eq!(Summary::read(&mut Decoder::new(&page)), Ok(Summary::of(&event)));
+        for cut in 0..page.len() - 3 {
+            assert!(decode(&event.topic, event.epoch, &page, &page[..cut]).is_err(), "cut at {cut}");
         }
-        assert_eq!(decode(9, &Encoder::new(9, 0).finish(9)), Damage::Version(9));
-        assert_eq!(Summary::of(&[9]), Err(Damage::Version(9)));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_decoded_or_refused(bytes: Vec<u8>, offset: u64) {
+        fn any_bytes_are_decoded_or_refused(bytes: Vec<u8>) {
             let event = event();
-            let _ = Summary::of(&bytes);
-            // With a right checksum, so that the fields are reached.
-            let mut to = Encoder::new(VERSION, bytes.len());
-            to.rest(&bytes);
-            let _ = decode(&event.topic, event.epoch, offset, &to.finish(offset));
-            prop_assert!(decode(&event.topic, event.epoch, offset, &bytes).is_err());
+            let page = Bytes::from(bytes);
+            let _ = decode(&event.topic, event.epoch, &page, &page);
         }
     }
 }

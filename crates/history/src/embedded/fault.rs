@@ -1,6 +1,6 @@
 //! What went wrong in the store.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use super::codec::Damage;
@@ -11,8 +11,12 @@ use crate::Error;
 pub(super) enum Fault {
     #[error("the event store failed")]
     Store(#[source] Arc<fjall::Error>),
-    #[error("the disk did not confirm that it has the events")]
+    #[error("the disk did not confirm that it has what was moved to the event store")]
     Sync(#[source] Arc<fjall::Error>),
+    #[error("the write-ahead log cannot be written")]
+    Write(#[source] Arc<io::Error>),
+    #[error("the disk did not confirm that it has the events")]
+    Confirm(#[source] Arc<io::Error>),
     #[error("the disk does not take writes")]
     Disk(#[source] Arc<io::Error>),
     #[error("the event store could not be opened again")]
@@ -32,13 +36,24 @@ impl Fault {
         Self::Damaged { what: what.into(), damage }
     }
 
-    /// Whether the disk may have lost what it was given before. After a failed `fsync` the system may have
-    /// dropped what it could not write while it calls it clean.
-    pub(super) fn doubts_disk(&self) -> bool {
+    /// Whether the disk may have lost what fjall gave it before. After a failed `fsync` the system may have dropped
+    /// what it could not write while it calls it clean.
+    pub(super) fn doubts_store(&self) -> bool {
         match self {
             Self::Sync(_) => true,
             // Somebody else's write failed, we do not know which.
             Self::Store(error) => matches!(**error, fjall::Error::Poisoned),
+            _ => false,
+        }
+    }
+
+    /// Whether the disk may have lost what was written to the write-ahead log before. A disk that is full has not.
+    pub(super) fn doubts_wal(&self) -> bool {
+        match self {
+            Self::Confirm(_) => true,
+            Self::Write(error) => {
+                !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+            }
             _ => false,
         }
     }

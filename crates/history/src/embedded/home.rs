@@ -1,7 +1,7 @@
 //! The directory of a store: whether it is ours, and ours alone.
 //!
 //! `FANFARE` says that the directory is a store and in which format, `LOCK` is held by the process that uses
-//! it, and `log/` is what fjall keeps.
+//! it, `wal/` is the write-ahead log, and `log/` is what fjall keeps.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 
 const MARKER: &str = "FANFARE";
 const MARKER_TEXT: &str = "Fanfare event store, format ";
-const FORMAT: u32 = 1;
+/// 2: a write-ahead log of our own, and pages of events behind it.
+const FORMAT: u32 = 2;
 const LOCK: &str = "LOCK";
 const DATABASE: &str = "log";
+const WAL: &str = "wal";
 const PROBE: &str = "PROBE";
 /// What is found in a directory that nobody has used: the root of a fresh file system has it.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -48,6 +50,19 @@ pub enum OpenError {
         /// Its format.
         found: u32,
         /// The latest format this program knows.
+        known: u32,
+    },
+    /// An earlier version of Fanfare wrote it, in a format that is not read any more.
+    #[error(
+        "the store in {path} has format {found}, and this version of Fanfare reads only {known}; use the version \
+         that wrote it, or another directory"
+    )]
+    Older {
+        /// Which directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format this program knows.
         known: u32,
     },
     /// It is damaged.
@@ -122,6 +137,11 @@ impl Home {
         self.path.join(DATABASE)
     }
 
+    /// The directory of the write-ahead log.
+    pub(super) fn wal(&self) -> PathBuf {
+        self.path.join(WAL)
+    }
+
     pub(super) fn corrupt(
         &self,
         what: impl Into<String>,
@@ -158,6 +178,7 @@ impl Home {
         match text.trim_end().strip_prefix(MARKER_TEXT).and_then(|format| format.parse::<u32>().ok()) {
             Some(FORMAT) => Ok(true),
             Some(found) if found > FORMAT => Err(OpenError::Newer { path: self.path.clone(), found, known: FORMAT }),
+            Some(found) if found > 0 => Err(OpenError::Older { path: self.path.clone(), found, known: FORMAT }),
             _ => Err(self.corrupt(format!("its file {MARKER} does not say which format it has"), None)),
         }
     }

@@ -1,26 +1,32 @@
 //! How things are named in the store. Numbers are big-endian, so that names sort as the numbers do.
 
-use fanfare_model::{EventId, Tenant, Timestamp, Topic, TopicKey};
+use fanfare_model::{Tenant, Timestamp, Topic, TopicKey};
+
+use super::ids::IdHash;
 
 /// The number that stands for one life of a topic: a purged topic gets a new one.
 pub(super) type TopicId = u64;
 
-pub(super) fn log(tid: TopicId, offset: u64) -> [u8; 16] {
+/// A topic's number and another one: an offset, or the number of a move.
+pub(super) fn pair(tid: TopicId, number: u64) -> [u8; 16] {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&tid.to_be_bytes());
-    key[8..].copy_from_slice(&offset.to_be_bytes());
+    key[8..].copy_from_slice(&number.to_be_bytes());
     key
 }
 
-/// The offset in a key of the log.
-pub(super) fn log_offset(key: &[u8]) -> Option<u64> {
-    key.get(8..16).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes)
+/// The numbers of a key made by [`pair`], or that begins as one.
+pub(super) fn read_pair(key: &[u8]) -> Option<(TopicId, u64)> {
+    let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_be_bytes);
+    let (tid, rest) = key.split_at_checked(8)?;
+    Some((number(tid)?, number(rest.get(..8)?)?))
 }
 
-pub(super) fn dedup(tid: TopicId, id: &EventId) -> Vec<u8> {
-    let mut key = Vec::with_capacity(8 + id.as_str().len());
-    key.extend_from_slice(&tid.to_be_bytes());
-    key.extend_from_slice(id.as_str().as_bytes());
+/// A topic's number, the number of a move, and the first of the ids that were moved together.
+pub(super) fn chunk(tid: TopicId, number: u64, first: IdHash) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(&pair(tid, number));
+    key[16..].copy_from_slice(&first.to_be_bytes());
     key
 }
 
@@ -46,13 +52,13 @@ pub(super) fn read_topic(key: &[u8]) -> Option<TopicKey> {
 
 pub(super) fn due(at: Timestamp, tid: TopicId) -> [u8; 16] {
     // With the sign turned, negative times sort before positive ones.
-    log(at.as_micros().cast_unsigned() ^ (1 << 63), tid)
+    pair(at.as_micros().cast_unsigned() ^ (1 << 63), tid)
 }
 
 /// Time and topic of a key made by [`due`].
 pub(super) fn read_due(key: &[u8]) -> Option<(Timestamp, TopicId)> {
-    let at = key.get(..8).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes)?;
-    Some((Timestamp::from_micros((at ^ (1 << 63)).cast_signed()), log_offset(key)?))
+    let (at, tid) = read_pair(key)?;
+    Some((Timestamp::from_micros((at ^ (1 << 63)).cast_signed()), tid))
 }
 
 #[cfg(test)]

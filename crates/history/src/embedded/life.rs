@@ -8,12 +8,12 @@
 use fanfare_model::Epoch;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::codec::{Damage, Decoder, Encoder};
+use super::codec::{Damage, seal, unseal};
 use super::key::TopicId;
 use super::topic::TopicRecord;
 use crate::Durability;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// By how much the ceiling is raised at once. Each time costs one `fdatasync`, and an unclean end jumps over at
 /// most so many offsets of the 2⁶⁴ there are.
@@ -43,6 +43,12 @@ pub(super) struct Life {
     pub(super) epoch: Epoch,
     pub(super) run: u64,
     pub(super) closed: bool,
+    /// The first file of the write-ahead log whose frames may not be in the store yet.
+    pub(super) wal_from: u64,
+    /// A number that no frame has that was moved to the store, nor any after it.
+    pub(super) next_frame: u64,
+    /// A secret of this store, so that nobody can choose event ids that are taken for another.
+    pub(super) secret: u64,
     boot: u64,
     ceiling: u64,
     next_tid: TopicId,
@@ -58,6 +64,9 @@ impl Life {
             epoch: Epoch::generate(),
             run: 1,
             closed: false,
+            wal_from: 1,
+            next_frame: 1,
+            secret: rand::random(),
             boot,
             ceiling: CEILING_STEP,
             next_tid: 1,
@@ -107,6 +116,25 @@ impl Life {
         tid
     }
 
+    /// The record to be stored when a move to the store begins; `stored` is the one there.
+    pub(super) fn before_move(&self, stored: &Self) -> Self {
+        Self { wal_from: stored.wal_from, closed: stored.closed, ..*self }
+    }
+
+    /// Takes over what a frame of the write-ahead log says: that a topic has this number.
+    pub(super) fn has_tid(&mut self, tid: TopicId) {
+        self.next_tid = self.next_tid.max(tid + 1);
+    }
+
+    /// Takes over what a frame of the write-ahead log says: that the ceiling was raised so far.
+    pub(super) fn has_ceiling(&mut self, ceiling: u64) {
+        self.ceiling = self.ceiling.max(ceiling);
+    }
+
+    pub(super) fn ceiling(&self) -> u64 {
+        self.ceiling
+    }
+
     /// Whether `offset` may be handed out without storing a higher ceiling first.
     pub(super) fn covers(&self, offset: u64) -> bool {
         offset < self.ceiling
@@ -118,11 +146,10 @@ impl Life {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut to = Encoder::new(VERSION, 96);
-        to.u32(self.epoch.as_u32());
-        to.u64(self.run);
-        to.u8(u8::from(self.closed));
-        for number in [
+        let numbers = [
+            self.wal_from,
+            self.next_frame,
+            self.secret,
             self.boot,
             self.ceiling,
             self.next_tid,
@@ -130,18 +157,26 @@ impl Life {
             self.process_end.ceiling,
             self.machine_end.run,
             self.machine_end.ceiling,
-        ] {
-            to.u64(number);
-        }
-        to.finish(0)
+        ];
+        seal(VERSION, 0, 96, |to| {
+            to.u32(self.epoch.as_u32());
+            to.u64(self.run);
+            to.u8(u8::from(self.closed));
+            for number in numbers {
+                to.u64(number);
+            }
+        })
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Damage> {
-        let mut from = Decoder::new(bytes, VERSION, 0)?;
+        let mut from = unseal(bytes, VERSION, 0)?;
         let life = Self {
             epoch: Epoch::from_u32(from.u32()?).ok_or(Damage::Field("epoch"))?,
             run: from.u64()?,
             closed: from.u8()? != 0,
+            wal_from: from.u64()?,
+            next_frame: from.u64()?,
+            secret: from.u64()?,
             boot: from.u64()?,
             ceiling: from.u64()?,
             next_tid: from.u64()?,

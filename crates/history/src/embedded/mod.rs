@@ -1,19 +1,27 @@
 //! The log in a directory, for one process.
 //!
-//! One thread writes (group commit, see `writer`), a few threads read, and fjall keeps the data. Where to
-//! begin reading: `store` has the layout, `phase` is what happens to an append, `life` why offsets are never
-//! used again, `mend` what happens when the disk fails.
+//! One thread writes (group commit, see `writer`): it gives events their places (`phase`), writes them to the
+//! write-ahead log (`wal`) and keeps them in memory (`memory`). Another moves what is recent to the store now and then
+//! (`mover`, `moving`), where fjall keeps it in pages (`store`, `page`). A few threads read both (`read`). `life` is why
+//! offsets are never used again, `mend` what happens when the disk fails, `opening` what happens after a crash.
 
 mod codec;
-mod dedup;
+mod due;
 mod event;
 mod fault;
 mod home;
+mod ids;
 mod journal;
 mod key;
 mod life;
+mod memory;
 mod mend;
+mod mover;
+mod moving;
+mod open_batch;
+mod opening;
 mod options;
+mod page;
 mod phase;
 mod pool;
 mod queue;
@@ -22,6 +30,7 @@ mod store;
 mod topic;
 mod topics;
 mod trim;
+mod wal;
 mod writer;
 
 use std::sync::Arc;
@@ -30,7 +39,6 @@ use std::time::Instant;
 
 use fanfare_model::{Clock, TopicKey};
 use futures_util::future::BoxFuture;
-use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use crate::metrics::Handles;
@@ -38,11 +46,12 @@ use crate::{
     Admin, Announce, Append, Appended, Capabilities, Durability, Error, Head, Log, Page, Read, TopicPage, TopicsQuery,
 };
 use home::Home;
+use memory::Shared;
+use mover::Mover;
+use opening::Opened;
 use pool::{Pool, Request};
 use queue::{Batch, Job, Queue};
-use store::Store;
-use topics::Topics;
-use writer::{Slot, Writer};
+use writer::Writer;
 
 pub use home::OpenError;
 pub use options::Options;
@@ -57,45 +66,71 @@ pub struct EmbeddedLog {
     queue: Arc<Queue>,
     metrics: Arc<Handles>,
     writer: Option<JoinHandle<()>>,
+    mover: Arc<Mover>,
+    mover_thread: Option<JoinHandle<()>>,
     // From here on in the order in which they must go: readers, what they read, the lock of the directory.
     pool: Pool,
-    slot: Arc<Slot>,
+    shared: Arc<Shared>,
     _home: Arc<Home>,
+    #[cfg(test)]
+    fail_sync: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl EmbeddedLog {
-    /// Opens the store in [`Options::path`], or makes one there. Blocks: it reads the journal, which may take
+    /// Opens the store in [`Options::path`], or makes one there. Blocks: it reads the journals, which may take
     /// seconds after a crash.
     pub fn open(options: Options, clock: Arc<dyn Clock>, announce: Arc<dyn Announce>) -> Result<Self, OpenError> {
         options.validate().map_err(OpenError::Options)?;
         let home = Arc::new(Home::enter(&options.path)?);
-        let (store, life) = Store::open(&home, &options, &clock, false)?;
-        home.settle()?;
+        let Opened { shared, life, wal, filter } = opening::open(&home, &options, &clock, false, &|| false)?;
         let metrics = Arc::new(Handles::new());
         let queue = Arc::new(Queue::new(&options, Arc::clone(&metrics)));
-        let slot = Arc::new(RwLock::new(None));
         let no_thread = |source| home.not_writable(source);
-        let pool = Pool::start(&options, &slot, &clock).map_err(no_thread)?;
+        let pool = Pool::start(&options, &shared, &clock).map_err(no_thread)?;
+        let mover = Mover::new(
+            Arc::clone(&home),
+            options.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&shared),
+            Arc::clone(&filter),
+        );
         let event_bytes_max = options.event_bytes_max.as_usize();
-        let store = Arc::new(store);
+        #[cfg(test)]
+        let fail_sync = Arc::clone(&wal.fail_sync);
         let writer = Writer {
             home: Arc::clone(&home),
-            topics: Topics::new(options.topics_cached_max),
+            topics: topics::Topics::new(options.topics_cached_max),
             options,
             clock,
             announce,
             queue: Arc::clone(&queue),
-            slot: Arc::clone(&slot),
+            shared: Arc::clone(&shared),
+            mover: Arc::clone(&mover),
             metrics: Arc::clone(&metrics),
-            store: Some(Arc::clone(&store)),
             life,
+            ids: ids::Ids::new(filter),
+            due: due::Due::default(),
+            wal,
+            frame: wal::Frame::new(),
+            since: Instant::now(),
             trouble: None,
         };
-        writer.publish(&store);
-        drop(store);
+        let mover_thread = Some(mover.start().map_err(no_thread)?);
         let thread = std::thread::Builder::new().name("history-write".to_owned());
-        let writer = thread.spawn(move || writer.run()).map_err(no_thread)?;
-        Ok(Self { event_bytes_max, queue, metrics, writer: Some(writer), pool, slot, _home: home })
+        let writer = thread.spawn(move || writer.run()).inspect_err(|_| mover.stop()).map_err(no_thread)?;
+        Ok(Self {
+            event_bytes_max,
+            queue,
+            metrics,
+            writer: Some(writer),
+            mover,
+            mover_thread,
+            pool,
+            shared,
+            _home: home,
+            #[cfg(test)]
+            fail_sync,
+        })
     }
 
     /// Has the writer do something and waits for its answer.
@@ -125,13 +160,14 @@ impl EmbeddedLog {
 impl Drop for EmbeddedLog {
     fn drop(&mut self) {
         self.queue.stop();
-        if let Some(writer) = self.writer.take() {
+        self.mover.stop();
+        for thread in [self.writer.take(), self.mover_thread.take()].into_iter().flatten() {
             // Who announces may hold the last reference to the log, on the writer's own thread.
-            if writer.thread().id() != std::thread::current().id() {
-                drop(writer.join());
+            if thread.thread().id() != std::thread::current().id() {
+                drop(thread.join());
             }
         }
-        *self.slot.write() = None;
+        self.shared.write().base = None;
     }
 }
 
@@ -188,13 +224,14 @@ impl Log for EmbeddedLog {
 
     fn sweep(&self) -> BoxFuture<'_, Result<u64, Error>> {
         Box::pin(async move {
-            let mut removed = 0;
+            let (mut removed, mut after) = (0, None);
             loop {
-                let (count, more) = self.written(Job::Sweep).await??;
+                let (count, next) = self.written(|answer| Job::Sweep(after, answer)).await??;
                 removed += count;
-                if !more {
+                if next.is_none() {
                     return Ok(removed);
                 }
+                after = next;
             }
         })
     }

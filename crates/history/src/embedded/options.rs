@@ -37,8 +37,15 @@ pub struct Options {
     pub topics_cached_max: usize,
     /// Memory for blocks read from the disk. Default 64 MiB: the recent part of a busy store.
     pub cache_bytes: ByteSize,
-    /// The most bytes of journal that are kept, and so replayed at the next start; at least 64 MiB. Default
-    /// 256 MiB: a start of about a second.
+    /// Memory for recent events, which are in the write-ahead log and not yet moved to the store. Half of it may be
+    /// filled before they are moved; when all of it is, appends wait for that. Default 128 MiB: a second of what one
+    /// core takes, so that what lives only so long is never moved.
+    pub memory_bytes_max: ByteSize,
+    /// How long events stay in memory at most before they are moved to the store. Default 60s: an idle node
+    /// holds nothing, and a topic with an event now and then gets pages of several.
+    pub move_every: Duration,
+    /// The most bytes of journals that are kept, and so replayed after a crash; at least 128 MiB: two files of the
+    /// write-ahead log and the store's own journal, which gets a half. Default 256 MiB: a start of about a second.
     pub journal_bytes_max: ByteSize,
     /// How long the writer waits after a failure (a full disk) before it tries again; until then appends are
     /// refused at once. Default 1s: soon enough for a person who has just freed space, rare enough to not
@@ -59,6 +66,8 @@ impl Default for Options {
             read_queue_max: 4096,
             topics_cached_max: 100_000,
             cache_bytes: ByteSize::mib(64),
+            memory_bytes_max: ByteSize::mib(128),
+            move_every: Duration::from_secs(60),
             journal_bytes_max: ByteSize::mib(256),
             retry_every: Duration::from_secs(1),
         }
@@ -67,13 +76,18 @@ impl Default for Options {
 
 /// The store's keys and values have 32-bit lengths, and an event has some bytes of its own.
 const EVENT_BYTES_LIMIT: ByteSize = ByteSize::mib(1024);
-/// fjall's own minimum.
-const JOURNAL_BYTES_MIN: ByteSize = ByteSize::mib(64);
+/// Twice fjall's own minimum, because it gets a half.
+const JOURNAL_BYTES_MIN: ByteSize = ByteSize::mib(128);
 
 impl Options {
     /// The defaults, in this directory.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), ..Self::default() }
+    }
+
+    /// A file of the write-ahead log is left for the next one when it has so many bytes.
+    pub(super) fn wal_file_bytes_max(&self) -> u64 {
+        self.journal_bytes_max.0 / 4
     }
 
     /// Whether the values make sense together; the text names the key and the fix.
@@ -90,6 +104,7 @@ impl Options {
             ("read_threads", self.read_threads as u64),
             ("read_queue_max", self.read_queue_max as u64),
             ("topics_cached_max", self.topics_cached_max as u64),
+            ("memory_bytes_max", self.memory_bytes_max.0),
         ] {
             if value == 0 {
                 return Err(format!("{key} is 0, so that nothing could pass; set it to at least 1"));

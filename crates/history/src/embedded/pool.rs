@@ -8,10 +8,9 @@ use fanfare_model::{Clock, TopicKey};
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
+use super::memory::Shared;
 use super::options::Options;
 use super::read;
-use super::store::View;
-use super::writer::Slot;
 use crate::metrics::{Operation, store_error};
 use crate::{Error, Head, Page, Read, TopicPage, TopicsQuery};
 
@@ -31,11 +30,11 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn start(options: &Options, slot: &Arc<Slot>, clock: &Arc<dyn Clock>) -> std::io::Result<Self> {
+    pub(super) fn start(options: &Options, shared: &Arc<Shared>, clock: &Arc<dyn Clock>) -> std::io::Result<Self> {
         let (sender, requests) = crossbeam_channel::bounded(options.read_queue_max);
         let mut pool = Self { requests: Some(sender), threads: Vec::new() };
         for number in 0..options.read_threads {
-            let reader = Reader { requests: requests.clone(), slot: Arc::clone(slot), clock: Arc::clone(clock) };
+            let reader = Reader { requests: requests.clone(), shared: Arc::clone(shared), clock: Arc::clone(clock) };
             let thread = std::thread::Builder::new().name(format!("history-read-{number}"));
             pool.threads.push(thread.spawn(move || reader.run())?);
         }
@@ -67,7 +66,7 @@ impl Drop for Pool {
 
 struct Reader {
     requests: Receiver<Request>,
-    slot: Arc<Slot>,
+    shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
 }
 
@@ -77,21 +76,19 @@ impl Reader {
             // Whoever does not wait for the answer any more does not miss it.
             match request {
                 Request::Heads(topics, answer) => {
-                    let heads = self.read(|view| topics.iter().map(|topic| read::head(view, topic)).collect());
+                    let heads = self.read(|shared| topics.iter().map(|topic| read::head(shared, topic)).collect());
                     drop(answer.send(heads));
                 }
                 Request::Read(request, answer) => {
-                    drop(answer.send(self.read(|view| read::read_page(view, &request, self.clock.now()))));
+                    drop(answer.send(self.read(|shared| read::read_page(shared, &request, self.clock.now()))));
                 }
-                Request::Topics(query, answer) => drop(answer.send(self.read(|view| read::topics(view, &query)))),
+                Request::Topics(query, answer) => drop(answer.send(self.read(|shared| read::topics(shared, &query)))),
             }
         }
     }
 
-    fn read<T>(&self, read: impl FnOnce(&View) -> Result<T, Fault>) -> Result<T, Error> {
-        // The lock is held for a moment only: the writer must not wait for a read.
-        let view = self.slot.read().clone();
-        let found = view.ok_or(Fault::Waiting).and_then(|view| read(&view));
+    fn read<T>(&self, read: impl FnOnce(&Shared) -> Result<T, Fault>) -> Result<T, Error> {
+        let found = read(&self.shared);
         found.map_err(|fault| {
             if !matches!(fault, Fault::Waiting) {
                 tracing::error!(error = &fault as &dyn std::error::Error, "cannot read events");

@@ -8,6 +8,7 @@ use fanfare_model::TopicKey;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
+use super::due::DueAt;
 use super::options::Options;
 use crate::metrics::Handles;
 use crate::{Append, Appended, Error, Head};
@@ -28,8 +29,9 @@ pub(super) enum Job {
     Purge(TopicKey, oneshot::Sender<Result<Head, Error>>),
     /// Removes some of the events before an offset; answers with the head and whether there are more.
     Truncate(TopicKey, u64, oneshot::Sender<Result<(Head, bool), Error>>),
-    /// Removes some of what is too old; answers with how many events it was and whether there is more to do.
-    Sweep(oneshot::Sender<Result<(u64, bool), Error>>),
+    /// Removes some of what is too old, from a place in the list of due topics on; answers with how many events it
+    /// was and where to go on, if there is more to do.
+    Sweep(Option<DueAt>, oneshot::Sender<Result<(u64, Option<DueAt>), Error>>),
     Close(oneshot::Sender<Result<(), Error>>),
 }
 

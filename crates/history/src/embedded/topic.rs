@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use fanfare_model::{Epoch, Position, Tag, Timestamp};
 
-use super::codec::{Damage, Decoder, Encoder};
+use super::codec::{Damage, Decoder, Encoder, seal, unseal};
 use super::key::TopicId;
 use crate::{Durability, Head};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// How many bytes a record takes.
+const BYTES: usize = 96;
 /// No time and no age: neither can be reached.
 const NO_TIME: i64 = i64::MIN;
 const NO_AGE: u64 = u64::MAX;
@@ -27,6 +29,8 @@ pub(super) struct TopicRecord {
     pub(super) age_max: Option<Duration>,
     /// When the sweep is to look at it; the time in its entry of the list of due topics.
     pub(super) due: Option<Timestamp>,
+    /// The frame of the write-ahead log that says this.
+    pub(super) frame: u64,
     /// Whether it was ever appended to; `false` for one that is known only because it was purged.
     pub(super) ever_appended: bool,
 }
@@ -40,12 +44,16 @@ impl TopicRecord {
             head: Head::empty(epoch),
             age_max: None,
             due: None,
+            frame: 0,
             ever_appended: false,
         }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut to = Encoder::new(VERSION, 96);
+        seal(VERSION, 0, BYTES, |to| self.write(to))
+    }
+
+    pub(super) fn write(&self, to: &mut Encoder<'_>) {
         to.u64(self.tid);
         to.u8(match self.durability {
             Durability::None => 0,
@@ -62,13 +70,19 @@ impl TopicRecord {
         to.i64(self.head.time.map_or(NO_TIME, Timestamp::as_micros));
         to.u64(self.age_max.map_or(NO_AGE, |age| u64::try_from(age.as_micros()).unwrap_or(NO_AGE)));
         to.i64(self.due.map_or(NO_TIME, Timestamp::as_micros));
+        to.u64(self.frame);
         to.u8(u8::from(self.ever_appended));
-        to.finish(0)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Damage> {
+        let mut from = unseal(bytes, VERSION, 0)?;
+        let record = Self::read(&mut from)?;
+        from.end()?;
+        Ok(record)
+    }
+
+    pub(super) fn read(from: &mut Decoder<'_>) -> Result<Self, Damage> {
         let time = |micros| (micros != NO_TIME).then_some(Timestamp::from_micros(micros));
-        let mut from = Decoder::new(bytes, VERSION, 0)?;
         let tid = from.u64()?;
         let durability = match from.u8()? {
             0 => Durability::None,
@@ -82,9 +96,9 @@ impl TopicRecord {
         let head = Head { last, first: from.u64()?, events: from.u64()?, bytes: from.u64()?, time: time(from.i64()?) };
         let age_max = Some(from.u64()?).filter(|age| *age != NO_AGE).map(Duration::from_micros);
         let due = time(from.i64()?);
+        let frame = from.u64()?;
         let ever_appended = from.u8()? != 0;
-        from.end()?;
-        Ok(Self { tid, durability, run, head, age_max, due, ever_appended })
+        Ok(Self { tid, durability, run, head, age_max, due, frame, ever_appended })
     }
 }
 
@@ -100,6 +114,7 @@ mod tests {
         record.head.last.offset = u64::MAX;
         record.age_max = Some(Duration::from_secs(5));
         record.due = Some(Timestamp::from_micros(9));
+        record.frame = 77;
         record.ever_appended = true;
         assert_eq!(TopicRecord::decode(&record.encode()), Ok(record));
         assert_eq!(TopicRecord::decode(&[]), Err(Damage::Short));

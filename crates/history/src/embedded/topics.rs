@@ -1,57 +1,81 @@
 //! The writer's memory of topics.
 
+use std::collections::VecDeque;
+
 use fanfare_model::TopicKey;
 use hashbrown::HashMap;
 
+use super::event::Summary;
 use super::fault::Fault;
-use super::store::Store;
+use super::memory::Shared;
+use super::read;
 use super::topic::TopicRecord;
 
-struct Known {
-    record: TopicRecord,
+/// A topic that was used lately.
+pub(super) struct Known {
+    pub(super) key: TopicKey,
+    /// As everybody sees it; `None` if it is new.
+    pub(super) record: Option<TopicRecord>,
+    /// Some of its oldest events, for retention; begins at or before the first that is kept.
+    pub(super) oldest: VecDeque<Summary>,
+    /// Where the phase that is being made has it.
+    pub(super) touched: Option<usize>,
     used: u64,
 }
 
-/// The records of the topics that were used lately, as they are stored.
+/// The topics that were used lately. Each has a number until [`Topics::make_room`] is called.
 pub(super) struct Topics {
-    known: HashMap<TopicKey, Known>,
+    numbers: HashMap<TopicKey, usize>,
+    known: Vec<Known>,
     known_max: usize,
     turn: u64,
 }
 
 impl Topics {
     pub(super) fn new(known_max: usize) -> Self {
-        Self { known: HashMap::new(), known_max, turn: 0 }
+        Self { numbers: HashMap::new(), known: Vec::new(), known_max, turn: 0 }
     }
 
-    /// What is stored of a topic; `None` if it is new.
-    pub(super) fn get(&mut self, store: &Store, topic: &TopicKey) -> Result<Option<TopicRecord>, Fault> {
+    /// The number of a topic, which is looked up if it was not used lately.
+    pub(super) fn find(&mut self, shared: &Shared, topic: &TopicKey) -> Result<usize, Fault> {
+        if let Some(number) = self.numbers.get(topic) {
+            self.known[*number].used = self.turn;
+            return Ok(*number);
+        }
+        let record = read::record(shared, topic)?;
+        let number = self.known.len();
+        let (key, used) = (topic.clone(), self.turn);
+        self.known.push(Known { key, record, oldest: VecDeque::new(), touched: None, used });
+        self.numbers.insert(topic.clone(), number);
+        Ok(number)
+    }
+
+    pub(super) fn get(&self, number: usize) -> &Known {
+        &self.known[number]
+    }
+
+    pub(super) fn get_mut(&mut self, number: usize) -> &mut Known {
+        &mut self.known[number]
+    }
+
+    /// Forgets the half that was used least lately, if there are too many. Numbers change.
+    pub(super) fn make_room(&mut self) {
         self.turn += 1;
-        if let Some(known) = self.known.get_mut(topic) {
-            known.used = self.turn;
-            return Ok(Some(known.record));
+        if self.known.len() <= self.known_max {
+            return;
         }
-        let record = store.topic(topic)?;
-        if let Some(record) = record {
-            self.put(topic.clone(), record);
-        }
-        Ok(record)
-    }
-
-    /// Remembers what has just been stored.
-    pub(super) fn put(&mut self, topic: TopicKey, record: TopicRecord) {
-        if self.known.len() >= self.known_max && !self.known.contains_key(&topic) {
-            // A half at once, so that the search for the oldest is paid for by as many new ones.
-            let mut used: Vec<u64> = self.known.values().map(|known| known.used).collect();
-            let middle = used.len() / 2;
-            let middle = *used.select_nth_unstable(middle).1;
-            self.known.retain(|_, known| known.used > middle);
-        }
-        self.known.insert(topic, Known { record, used: self.turn });
+        // A half at once, so that the search for the oldest is paid for by as many new ones.
+        let mut used: Vec<u64> = self.known.iter().map(|known| known.used).collect();
+        let middle = used.len() / 2;
+        let middle = *used.select_nth_unstable(middle).1;
+        self.known.retain(|known| known.used > middle);
+        self.numbers.clear();
+        self.numbers.extend(self.known.iter().enumerate().map(|(number, known)| (known.key.clone(), number)));
     }
 
     /// Forgets everything, because it may not be what is stored.
     pub(super) fn clear(&mut self) {
+        self.numbers.clear();
         self.known.clear();
     }
 }

@@ -1,34 +1,42 @@
 //! The one thread that writes: group commit.
 //!
-//! It takes everything that waits, gives the events their places, writes them with one batch and answers.
-//! While it writes and waits for the disk the next group gathers, so that the size of a group follows the
-//! load: one event when there is one, thousands when the disk is what limits.
+//! It takes everything that waits, gives the events their places, writes them with one frame of the write-ahead log
+//! and answers. While it writes and waits for the disk the next group gathers, so that the size of a group follows
+//! the load: one event when there is one, thousands when the disk is what limits.
 //!
 //! A group is written in two *phases*. First the topics whose promise does not include the disk: they are
 //! answered as soon as the operating system has them. Then the `committed` ones, with one `fdatasync` for all.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fanfare_model::{Clock, TopicKey};
-use hashbrown::HashMap;
-use parking_lot::RwLock;
 
+use super::due::{Due, DueAt};
 use super::fault::Fault;
 use super::home::Home;
+use super::ids::Ids;
 use super::life::Life;
+use super::memory::Shared;
 use super::mend::Trouble;
+use super::mover::Mover;
+use super::moving::Order;
+use super::open_batch::OpenBatch;
 use super::options::Options;
-use super::phase::{Failed, Phase};
-use super::queue::{Answers, Batch, Job, Queue};
-use super::store::{Store, View};
+use super::phase::{Desk, Phase};
+use super::queue::{Batch, Job, Queue};
+use super::store::Base;
 use super::topics::Topics;
-use super::trim::{self, Change};
+use super::trim::{Trimmed, due_at};
+use super::wal::{Frame, Wal};
 use crate::metrics::{Handles, Operation, store_error};
-use crate::{Announce, Append, Appended, Durability, Error, Head, Reset};
+use crate::{Announce, Durability, Error, Head, Reset};
 
-/// What readers see. Empty while the store is being opened again.
-pub(super) type Slot = RwLock<Option<Arc<View>>>;
+/// How many events one turn of the writer removes at most, so that appends do not wait long for it: some
+/// milliseconds of work.
+const TRIM_PER_TURN: u64 = 8192;
+/// How many topics one turn of the sweep looks at, for the same reason.
+const TOPICS_PER_TURN: usize = 2048;
 
 /// The state of the writing thread.
 pub(super) struct Writer {
@@ -37,12 +45,17 @@ pub(super) struct Writer {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) announce: Arc<dyn Announce>,
     pub(super) queue: Arc<Queue>,
-    pub(super) slot: Arc<Slot>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) mover: Arc<Mover>,
     pub(super) metrics: Arc<Handles>,
-    /// `None` after an attempt to open it again that failed.
-    pub(super) store: Option<Arc<Store>>,
     pub(super) life: Life,
     pub(super) topics: Topics,
+    pub(super) ids: Ids,
+    pub(super) due: Due,
+    pub(super) wal: Wal,
+    pub(super) frame: Frame,
+    /// When the recent events began.
+    pub(super) since: Instant,
     pub(super) trouble: Option<Trouble>,
 }
 
@@ -67,48 +80,66 @@ impl Writer {
                 }
             }
             self.append(batches);
+            self.relieve();
         }
     }
 
-    /// The store, if it can be written to now.
-    fn writable(&mut self) -> Result<Arc<Store>, Fault> {
+    /// The store as it was after the last move, if there can be written now.
+    fn writable(&mut self) -> Result<Arc<Base>, Fault> {
         self.mend(self.options.retry_every.get())?;
-        self.store.clone().ok_or(Fault::Waiting)
-    }
-
-    /// Lets readers see everything that has been written.
-    pub(super) fn publish(&self, store: &Arc<Store>) {
-        *self.slot.write() = Some(Arc::new(View::now(store, &self.life)));
+        let memory = self.shared.read();
+        let is_full = memory.recent.bytes >= self.options.memory_bytes_max.as_usize();
+        match self.mover.trouble().filter(|_| is_full) {
+            // Nothing is taken that could not be kept.
+            Some(fault) => Err(fault),
+            None => memory.base(),
+        }
     }
 
     /// Notes that something may have been written or not. Until it is known nothing more is written, and what
-    /// is in memory counts for nothing.
-    fn fail(&mut self, failed: Failed) {
-        tracing::error!(error = &failed.fault as &dyn std::error::Error, "cannot store events");
+    /// is in memory of topics counts for nothing.
+    fn fail(&mut self, fault: Fault) {
+        tracing::error!(error = &fault as &dyn std::error::Error, "cannot store events");
         store_error(Operation::Write);
         self.topics.clear();
-        self.trouble = Some(Trouble::new(failed));
+        self.trouble = Some(Trouble::new(fault));
+    }
+
+    fn phase<'a>(&'a mut self, base: &'a Base) -> Phase<'a> {
+        let now = self.clock.now();
+        let desk = Desk {
+            shared: &self.shared,
+            base,
+            topics: &mut self.topics,
+            ids: &mut self.ids,
+            due: &mut self.due,
+            life: &mut self.life,
+            wal: &mut self.wal,
+            frame: &mut self.frame,
+            metrics: &self.metrics,
+        };
+        Phase::new(desk, now)
     }
 
     fn append(&mut self, batches: Vec<Batch>) {
         if batches.is_empty() {
             return;
         }
-        let store = match self.writable() {
-            Ok(store) => store,
+        let base = match self.writable() {
+            Ok(base) => base,
             Err(fault) => {
                 for batch in batches {
-                    Open::new(batch).refuse(&fault);
+                    OpenBatch::new(batch).refuse(&fault);
                 }
                 return;
             }
         };
-        let on_disk = self.on_disk(&store, &batches);
-        let mut batches: Vec<Open> = batches.into_iter().map(Open::new).collect();
-        let count: usize = batches.iter().map(|batch| batch.items.len()).sum();
+        let mut batches: Vec<OpenBatch> = batches.into_iter().map(OpenBatch::new).collect();
+        let count: usize = batches.iter().map(OpenBatch::len).sum();
         self.metrics.group_events.record(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+        let on_disk = self.find_topics(&mut batches);
         for sync in [false, true] {
-            let done = self.append_phase(&store, &mut batches, &on_disk, sync);
+            let done = self.append_phase(&base, &mut batches, &on_disk, sync);
             // Those that are complete; a batch of both kinds waits for the second.
             batches = batches.into_iter().filter_map(|batch| batch.answer_if_done(&self.metrics)).collect();
             if let Err(fault) = done {
@@ -120,65 +151,70 @@ impl Writer {
         }
     }
 
-    /// Which topics of the group are to be confirmed by the disk. The strongest promise of a topic counts for
-    /// all its items, so that they keep their order. A topic whose promise has become weaker is confirmed once
-    /// more, so that after a crash it is known how little its latest events were promised.
-    fn on_disk(&mut self, store: &Store, batches: &[Batch]) -> HashMap<TopicKey, bool> {
-        let mut strongest: HashMap<&TopicKey, Durability> = HashMap::new();
-        for item in batches.iter().flat_map(|batch| &batch.items) {
-            let durability = strongest.entry(&item.topic).or_insert(item.keep.durability);
-            *durability = (*durability).max(item.keep.durability);
+    /// Finds the topics of the group, and says which of them are to be confirmed by the disk, by their numbers. The
+    /// strongest promise of a topic counts for all its items, so that they keep their order. A topic whose promise has
+    /// become weaker is confirmed once more, so that after a crash it is known how little its latest events were
+    /// promised.
+    fn find_topics(&mut self, batches: &mut [OpenBatch]) -> Vec<bool> {
+        self.topics.make_room();
+        let mut on_disk = Vec::new();
+        for batch in batches {
+            let (topics, shared) = (&mut self.topics, &self.shared);
+            batch.find_topics(|topic: &TopicKey, durability| {
+                let number = topics.find(shared, topic)?;
+                if on_disk.len() <= number {
+                    on_disk.resize(number + 1, None);
+                }
+                let strongest = on_disk[number].get_or_insert(durability);
+                *strongest = durability.max(*strongest);
+                Ok(number)
+            });
         }
-        let mut confirm = |(topic, durability): (&TopicKey, Durability)| {
-            let mut weaker = || match self.topics.get(store, topic) {
-                Ok(record) => record.is_some_and(|record| record.durability > durability),
-                // The append will meet the same fault and answer with it.
-                Err(_) => true,
-            };
-            (topic.clone(), durability == Durability::Committed || weaker())
+        let confirm = |(number, strongest): (usize, Option<Durability>)| {
+            strongest.is_some_and(|strongest| {
+                let was = self.topics.get(number).record.map(|record| record.durability);
+                strongest == Durability::Committed || was.is_some_and(|was| was > strongest)
+            })
         };
-        strongest.into_iter().map(&mut confirm).collect()
+        on_disk.into_iter().enumerate().map(confirm).collect()
     }
 
     fn append_phase(
         &mut self,
-        store: &Arc<Store>,
-        batches: &mut [Open],
-        on_disk: &HashMap<TopicKey, bool>,
+        base: &Base,
+        batches: &mut [OpenBatch],
+        on_disk: &[bool],
         sync: bool,
     ) -> Result<(), Fault> {
         let size_max = self.options.event_bytes_max.as_usize();
-        let now = self.clock.now();
-        let mut phase = Phase::new(store, &mut self.topics, &mut self.life, &self.metrics, now);
+        let mut phase = self.phase(base);
         let mut placed = Vec::new();
         for (b, batch) in batches.iter_mut().enumerate() {
-            for (i, slot) in batch.items.iter_mut().enumerate() {
-                let Some(item) = slot.take_if(|item| on_disk.get(&item.topic) == Some(&sync)) else { continue };
+            while let Some((i, topic, item)) = batch.next(|topic| on_disk.get(topic) == Some(&sync)) {
                 let size = item.draft.size();
-                if size > size_max {
-                    batch.answers[i] = Some(Err(Error::TooLarge { size, size_max }));
-                    continue;
-                }
-                match phase.append(item) {
+                let appended = if size > size_max {
+                    Err(Error::TooLarge { size, size_max })
+                } else {
+                    phase.append(topic, item).map_err(Error::from)
+                };
+                match appended {
                     Ok(appended) => placed.push((b, i, appended)),
-                    Err(fault) => batch.answers[i] = Some(Err(fault.into())),
+                    Err(error) => batch.answer(i, Err(error)),
                 }
             }
         }
         match phase.commit(sync) {
             Ok(events) => {
                 if !events.is_empty() {
-                    self.publish(store);
                     self.announce.stored(&events);
                 }
                 for (b, i, appended) in placed {
-                    batches[b].answers[i] = Some(Ok(appended));
+                    batches[b].answer(i, Ok(appended));
                 }
                 Ok(())
             }
-            Err(failed) => {
-                let fault = failed.fault.clone();
-                self.fail(failed);
+            Err(fault) => {
+                self.fail(fault.clone());
                 Err(fault)
             }
         }
@@ -192,114 +228,157 @@ impl Writer {
             Job::Truncate(topic, before, answer) => {
                 drop(answer.send(self.truncate(&topic, before).map_err(Error::from)));
             }
-            Job::Sweep(answer) => drop(answer.send(self.sweep().map_err(Error::from))),
+            Job::Sweep(after, answer) => drop(answer.send(self.sweep(after).map_err(Error::from))),
             Job::Close(answer) => drop(answer.send(self.close().map_err(Error::from))),
         }
     }
 
-    /// Writes a change of what is kept.
-    fn apply(&mut self, store: &Arc<Store>, change: Change, sync: bool) -> Result<(), Fault> {
-        let Change { batch, records, removed, .. } = change;
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let written = batch.commit().map_err(Fault::from).and_then(|()| if sync { store.sync() } else { Ok(()) });
-        match written {
-            Ok(()) => {
-                for (topic, record) in records {
-                    self.topics.put(topic, record);
-                }
-                self.metrics.trimmed.increment(removed);
-                self.publish(store);
-                Ok(())
-            }
-            Err(fault) => {
-                let before = records
-                    .into_iter()
-                    .filter_map(|(topic, _)| Some((topic.clone(), self.topics.get(store, &topic).ok()??.head)))
-                    .collect();
-                self.fail(Failed { fault: fault.clone(), before });
-                Err(fault)
-            }
-        }
-    }
-
     fn purge(&mut self, topic: &TopicKey) -> Result<Head, Fault> {
-        let store = self.writable()?;
-        let (change, record) = trim::purge(&store, &mut self.topics, &mut self.life, topic)?;
-        self.apply(&store, change, true)?;
-        self.announce.reset(&Reset { topic: topic.clone(), head: record.head });
-        Ok(record.head)
+        let base = self.writable()?;
+        let number = self.topics.find(&self.shared, topic)?;
+        let mut phase = self.phase(&base);
+        let head = phase.purge(number).head;
+        phase.commit(true).inspect_err(|fault| self.fail(fault.clone()))?;
+        self.announce.reset(&Reset { topic: topic.clone(), head });
+        Ok(head)
     }
 
     fn truncate(&mut self, topic: &TopicKey, before: u64) -> Result<(Head, bool), Fault> {
-        let store = self.writable()?;
-        let Some(change) = trim::truncate(&store, &mut self.topics, topic, before)? else {
+        let base = self.writable()?;
+        let number = self.topics.find(&self.shared, topic)?;
+        if self.topics.get(number).record.is_none() {
             return Ok((Head::empty(self.life.epoch), false));
-        };
-        let head = change.records.first().map_or(Head::empty(self.life.epoch), |(_, record)| record.head);
-        let more = change.more;
-        self.apply(&store, change, !more)?;
+        }
+        let mut phase = self.phase(&base);
+        let (head, more) = phase.change(number, |record, oldest, removed| {
+            let last = record.head.last.offset;
+            let trimmed = oldest.trim(record, last, TRIM_PER_TURN, removed, |_, event| event.offset < before)?;
+            Ok((record.head, trimmed == Trimmed::Unfinished))
+        })?;
+        phase.commit(!more).inspect_err(|fault| self.fail(fault.clone()))?;
         Ok((head, more))
     }
 
-    fn sweep(&mut self) -> Result<(u64, bool), Fault> {
-        let store = self.writable()?;
-        let change = trim::sweep(&store, &mut self.topics, self.clock.now())?;
-        let (removed, more) = (change.removed, change.more);
-        self.apply(&store, change, false)?;
-        Ok((removed, more))
+    /// A turn of the sweep, from a place in the list of due topics on: how many events it has removed, and where the
+    /// next turn is to go on.
+    fn sweep(&mut self, mut after: Option<DueAt>) -> Result<(u64, Option<DueAt>), Fault> {
+        let base = self.writable()?;
+        let now = self.clock.now();
+        self.topics.make_room();
+        let candidates = self.due.until(&base, now, after, TOPICS_PER_TURN)?;
+        let mut more = candidates.len() == TOPICS_PER_TURN;
+        let mut numbers = Vec::new();
+        for (due, topic) in candidates {
+            numbers.push((due, self.topics.find(&self.shared, &topic)?));
+        }
+        let mut phase = self.phase(&base);
+        let mut total = 0;
+        for ((due, tid), number) in numbers {
+            if !phase.is_due(number, due, tid) {
+                after = Some((due, tid));
+                continue;
+            }
+            let (count, trimmed) = phase.change(number, |record, oldest, removed| {
+                let before = *removed;
+                record.due = None;
+                let Some(age_max) = record.age_max else { return Ok((0, Trimmed::All)) };
+                let (last, limit) = (record.head.last.offset, now.minus(age_max));
+                let budget = TRIM_PER_TURN - total;
+                let trimmed = oldest.trim(record, last, budget, removed, |_, event| event.time < limit)?;
+                record.due = match trimmed {
+                    Trimmed::UpTo(first) => Some(due_at(first, age_max)),
+                    Trimmed::All => None,
+                    Trimmed::Unfinished => Some(due),
+                };
+                Ok((*removed - before, trimmed))
+            })?;
+            total += count;
+            if trimmed == Trimmed::Unfinished {
+                more = true;
+                break;
+            }
+            after = Some((due, tid));
+        }
+        phase.commit(false).inspect_err(|fault| self.fail(fault.clone()))?;
+        // The beginning of the list is always before its first entry.
+        let begin = (fanfare_model::Timestamp::from_micros(i64::MIN), 0);
+        Ok((total, more.then(|| after.unwrap_or(begin))))
     }
 
     fn close(&mut self) -> Result<(), Fault> {
         // There may be no later time.
         self.mend(Duration::ZERO)?;
-        let store = self.writable()?;
+        self.end_move(true)?;
         self.life.closed = true;
-        let mut batch = store.batch(1);
-        store.put_life(&mut batch, &self.life);
-        let closed = batch.commit().map_err(Fault::from).and_then(|()| store.sync_all());
-        if let Err(fault) = &closed {
-            self.fail(Failed { fault: fault.clone(), before: Vec::new() });
-        }
-        closed
-    }
-}
-
-/// A batch that is being answered.
-struct Open {
-    items: Vec<Option<Append>>,
-    answers: Vec<Option<Result<Appended, Error>>>,
-    durability: Durability,
-    since: std::time::Instant,
-    answer: tokio::sync::oneshot::Sender<Answers>,
-}
-
-impl Open {
-    fn new(batch: Batch) -> Self {
-        let Batch { items, since, answer } = batch;
-        Self {
-            durability: items.iter().map(|item| item.keep.durability).max().unwrap_or_default(),
-            answers: items.iter().map(|_| None).collect(),
-            items: items.into_iter().map(Some).collect(),
-            since,
-            answer,
-        }
+        self.begin_move(false)?;
+        self.end_move(true)
     }
 
-    /// Answers, if every item has its answer; otherwise gives the batch back.
-    fn answer_if_done(self, metrics: &Handles) -> Option<Self> {
-        if self.answers.iter().any(Option::is_none) {
-            return Some(self);
+    /// Has the recent events moved to the store when they are many, or old.
+    fn relieve(&mut self) {
+        if self.mover.is_idle() {
+            self.moved();
         }
-        metrics.append_took(self.durability, self.since.elapsed());
-        drop(self.answer.send(self.answers.into_iter().flatten().collect()));
-        None
+        let (bytes, is_empty) = {
+            let memory = self.shared.read();
+            (memory.recent.bytes, memory.recent.topics.is_empty())
+        };
+        let (bytes_max, wal_max) = (self.options.memory_bytes_max.as_usize(), self.options.wal_file_bytes_max());
+        let is_old = !is_empty && self.since.elapsed() >= self.options.move_every.get();
+        if !is_old && bytes < bytes_max / 2 && self.wal.bytes() < wal_max {
+            return;
+        }
+        if !self.mover.is_idle() {
+            // While the mover is at work this much more may come.
+            let there_is_room = bytes < bytes_max && self.wal.bytes() < 2 * wal_max;
+            if there_is_room || self.end_move(false).is_err() {
+                return;
+            }
+        }
+        if self.trouble.is_none()
+            && let Err(fault) = self.begin_move(false)
+        {
+            self.fail(fault);
+        }
     }
 
-    /// Answers what has no answer yet with the fault.
-    fn refuse(self, fault: &Fault) {
-        let answers = self.answers.into_iter().map(|a| a.unwrap_or_else(|| Err(fault.clone().into()))).collect();
-        drop(self.answer.send(answers));
+    /// Begins a new file of the write-ahead log and has what is recent moved. The mover is idle. If the log is `in_doubt`
+    /// its present file is not relied on.
+    pub(super) fn begin_move(&mut self, in_doubt: bool) -> Result<(), Fault> {
+        let number = self.wal.number() + 1;
+        let failed = |error| Fault::Write(Arc::new(error));
+        let mut next = match self.mover.ready(number) {
+            Some(ready) => ready,
+            None => Wal::begin(&self.home.wal(), number, 0, None).map_err(failed)?,
+        };
+        if in_doubt {
+            next.replace(&self.wal);
+        } else if let Err(error) = next.follow(&mut self.wal) {
+            self.mover.keep_ready(next);
+            return Err(failed(error));
+        }
+        self.wal = next;
+        self.since = Instant::now();
+        self.life.wal_from = number;
+        self.life.next_frame = self.wal.next_frame();
+        self.due.begin_move();
+        let ids = self.ids.begin_move();
+        let recent = self.shared.write().begin_move();
+        self.mover.order(Order { recent, ids, life: self.life });
+        Ok(())
+    }
+
+    /// Waits until the mover is idle or has failed; with `retry` what has failed before is tried again.
+    pub(super) fn end_move(&mut self, retry: bool) -> Result<(), Fault> {
+        self.mover.wait(retry)?;
+        self.moved();
+        Ok(())
+    }
+
+    /// The mover is idle: the store has what was moving.
+    fn moved(&mut self) {
+        self.ids.moving = None;
+        self.due.end_move();
+        self.wal.forget_previous();
     }
 }

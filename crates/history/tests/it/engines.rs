@@ -30,7 +30,7 @@ async fn embedded_keeps_the_contract() {
     .await;
 }
 
-/// The bounds at their smallest: groups of one event, no cache to speak of.
+/// The bounds at their smallest: groups of one event, moved to the store at once, no cache to speak of.
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_keeps_the_contract_with_the_smallest_bounds() {
     let dir = tempfile::tempdir().unwrap();
@@ -41,6 +41,7 @@ async fn embedded_keeps_the_contract_with_the_smallest_bounds() {
             group_events_max: 1,
             group_bytes_max: ByteSize(1),
             topics_cached_max: 1,
+            memory_bytes_max: ByteSize(1),
             read_threads: 1,
             ..embedded::Options::at(path.join(setting.place.to_string()))
         };

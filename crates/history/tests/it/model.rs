@@ -9,7 +9,9 @@ use fanfare_history::contract::Heard;
 use fanfare_history::embedded::{EmbeddedLog, Options};
 use fanfare_history::memory::{self, MemoryLog};
 use fanfare_history::{Admin, Append, Direction, Durability, Keep, Log, Read, ReadFrom};
-use fanfare_model::{Clock as _, Data, Draft, Epoch, EventId, ManualClock, Tenant, Timestamp, Topic, TopicKey};
+use fanfare_model::{
+    ByteSize, Clock as _, Data, Draft, Epoch, EventId, ManualClock, Tenant, Timestamp, Topic, TopicKey,
+};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -95,25 +97,37 @@ fn draft(id: u8) -> Draft {
     Draft { id: EventId::new(format!("id-{id}")).unwrap(), ..Draft::new(Data::text("x".repeat(usize::from(id % 9)))) }
 }
 
-fn log_at(path: Option<&Path>, clock: &Arc<ManualClock>, heard: &Arc<Heard>) -> Box<dyn Log> {
-    match path {
-        None => Box::new(MemoryLog::new(
-            Arc::<ManualClock>::clone(clock),
-            Arc::<Heard>::clone(heard),
-            memory::Options::default(),
-        )),
-        Some(path) => {
-            let options = Options { topics_cached_max: 2, read_threads: 1, ..Options::at(path) };
-            Box::new(EmbeddedLog::open(options, Arc::<ManualClock>::clone(clock), Arc::<Heard>::clone(heard)).unwrap())
-        }
-    }
+/// What the log under test is.
+#[derive(Clone, Copy)]
+enum Engine<'a> {
+    Memory,
+    /// In this directory.
+    Embedded(&'a Path),
+    /// As well, and every group is moved to the store at once.
+    Moving(&'a Path),
 }
 
-/// Runs the steps on the embedded log in `path`, or on the one in memory.
-async fn follow(steps: Vec<Step>, path: Option<&Path>) {
+fn log_at(engine: Engine<'_>, clock: &Arc<ManualClock>, heard: &Arc<Heard>) -> Box<dyn Log> {
+    let (path, memory_bytes_max) = match engine {
+        Engine::Memory => {
+            return Box::new(MemoryLog::new(
+                Arc::<ManualClock>::clone(clock),
+                Arc::<Heard>::clone(heard),
+                memory::Options::default(),
+            ));
+        }
+        Engine::Embedded(path) => (path, Options::default().memory_bytes_max),
+        Engine::Moving(path) => (path, ByteSize(1)),
+    };
+    let options = Options { topics_cached_max: 2, read_threads: 1, memory_bytes_max, ..Options::at(path) };
+    Box::new(EmbeddedLog::open(options, Arc::<ManualClock>::clone(clock), Arc::<Heard>::clone(heard)).unwrap())
+}
+
+/// Runs the steps.
+async fn follow(steps: Vec<Step>, engine: Engine<'_>) {
     let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1000)));
     let heard = Arc::new(Heard::default());
-    let mut log = log_at(path, &clock, &heard);
+    let mut log = log_at(engine, &clock, &heard);
     let mut model: [ModelTopic; TOPICS] = Default::default();
     for step in steps {
         match &step {
@@ -147,13 +161,13 @@ async fn follow(steps: Vec<Step>, path: Option<&Path>) {
                 assert_eq!(removed, expected);
             }
             Step::Advance(seconds) => clock.advance(Duration::from_secs(*seconds)),
-            Step::Reopen | Step::Kill if path.is_none() => {}
+            Step::Reopen | Step::Kill if matches!(engine, Engine::Memory) => {}
             Step::Reopen | Step::Kill => {
                 if matches!(step, Step::Reopen) {
                     log.close().await.unwrap();
                 }
                 drop(log);
-                log = log_at(path, &clock, &heard);
+                log = log_at(engine, &clock, &heard);
             }
         }
         for (n, expected) in model.iter_mut().enumerate() {
@@ -188,9 +202,9 @@ async fn compare(log: &dyn Log, n: usize, expected: &mut ModelTopic) {
     assert_eq!(log.heads(vec![topic(n)]).await.unwrap(), [head]);
 }
 
-fn run(steps: Vec<Step>, path: Option<&Path>) {
+fn run(steps: Vec<Step>, engine: Engine<'_>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(follow(steps, path));
+    runtime.block_on(follow(steps, engine));
 }
 
 proptest! {
@@ -199,11 +213,17 @@ proptest! {
     #[test]
     fn embedded_is_as_the_model(steps in prop::collection::vec(step(), 1..40)) {
         let dir = tempfile::tempdir().unwrap();
-        run(steps, Some(dir.path()));
+        run(steps, Engine::Embedded(dir.path()));
+    }
+
+    #[test]
+    fn embedded_is_as_the_model_while_it_moves_events(steps in prop::collection::vec(step(), 1..40)) {
+        let dir = tempfile::tempdir().unwrap();
+        run(steps, Engine::Moving(dir.path()));
     }
 
     #[test]
     fn memory_is_as_the_model(steps in prop::collection::vec(step(), 1..80)) {
-        run(steps, None);
+        run(steps, Engine::Memory);
     }
 }
