@@ -1,0 +1,4 @@
+//! What the machine allows: servers that do one thing and nothing else.
+
+pub(crate) mod commit;
+pub(crate) mod server;

@@ -1,0 +1,30 @@
+//! The wire formats that readers and publishers speak, each in a file: enough of it to verify, and no more.
+//!
+//! A format knows bytes and nothing of servers; what the messages mean is the adapter's knowledge. Another one (gRPC,
+//! protobuf) is a file here and an arm in [`crate::engine::reader`].
+
+pub(crate) mod chunked;
+pub(crate) mod head;
+pub(crate) mod sse;
+pub(crate) mod ws;
+
+use serde::{Deserialize, Serialize};
+
+/// How a reader gets its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transport {
+    /// Server-Sent Events over HTTP/1.1.
+    Sse,
+    /// WebSocket, text messages.
+    Ws,
+}
+
+impl Transport {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::Ws => "ws",
+        }
+    }
+}
