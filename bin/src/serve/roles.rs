@@ -19,8 +19,6 @@ use crate::failure::Failure;
 
 /// How often the file of API keys is looked at: a key revoked by `fanfare key revoke` ends within a second.
 const KEYS: std::time::Duration = std::time::Duration::from_millis(500);
-/// How often the drain looks whether sessions are left.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// What this node runs.
 pub(super) struct Roles {
@@ -108,9 +106,7 @@ impl Roles {
 
     /// Waits until no session is left.
     pub(super) async fn sessions_ended(&self) {
-        while !self.node.sessions.is_empty() {
-            tokio::time::sleep(LOOK).await;
-        }
+        self.node.sessions.emptied().await;
     }
 
     /// Stores what waits and closes the log. Call it when everything else has ended.

@@ -89,14 +89,7 @@ impl Auth {
             seen.issuer = Some(Arc::clone(&inner.keys_issuer));
             inner.keys.authenticate(door, credential, now, &inner.keys_issuer, &mut seen.key_id)
         } else if door == Door::Server {
-            inner.verified.find(credential, now).map_or_else(
-                || {
-                    let principal = inner.verify_token(door, credential, now, &mut seen)?;
-                    inner.remember(credential, &principal);
-                    Ok(principal)
-                },
-                Ok,
-            )
+            inner.verify_token_once(door, credential, now, &mut seen)
         } else {
             inner.verify_token(door, credential, now, &mut seen)
         };
@@ -244,11 +237,17 @@ impl Inner {
         claims.admit(issuer, id, door, now)
     }
 
-    fn remember(&self, token: &str, principal: &Principal) {
+    /// As [`Inner::verify_token`]; a token that was verified lately is not verified again.
+    fn verify_token_once(&self, door: Door, text: &str, now: Timestamp, seen: &mut Seen) -> Result<Principal, Refusal> {
+        if let Some(principal) = self.verified.find(text, now) {
+            return Ok(principal);
+        }
+        let principal = self.verify_token(door, text, now, seen)?;
         let issuer = self.issuers.values().find(|issuer| issuer.name == principal.issuer);
         if let (Some(issuer), Some(expires_at)) = (issuer, principal.expires_at) {
-            self.verified.remember(token, principal, expires_at.plus(issuer.leeway));
+            self.verified.remember(text, &principal, expires_at.plus(issuer.leeway));
         }
+        Ok(principal)
     }
 }
 

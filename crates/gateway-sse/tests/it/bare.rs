@@ -24,16 +24,6 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("in time")
 }
 
-/// Waits for what another task does, which it does without being asked.
-async fn eventually(mut is_so: impl FnMut() -> bool) {
-    let looking = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    within(looking).await;
-}
-
 /// A reader of an answer, byte for byte.
 struct Reader {
     socket: TcpStream,
@@ -257,7 +247,7 @@ async fn a_client_that_goes_is_noticed() {
     server.publish("a", &["still here"]).await;
     assert_eq!(client.data(1).await, ["still here"]);
     drop(client);
-    eventually(|| server.node.sessions.is_empty()).await;
+    within(server.node.sessions.emptied()).await;
 }
 
 #[tokio::test]
@@ -266,20 +256,21 @@ async fn a_client_that_talks_without_end_is_cut_off() {
     let mut client = server.stream("topic=a").await;
     let talking = async { while client.socket.write_all(&[b'x'; 1024]).await.is_ok() {} };
     within(talking).await;
-    eventually(|| server.node.sessions.is_empty()).await;
+    within(server.node.sessions.emptied()).await;
 }
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_cut_off_and_one_that_waits_is_not() {
     let stall_timeout = fanfare_model::Duration::from_secs(1);
-    let options = Options { stall_timeout, ..Options::default() };
-    let server = server_with(options, fanfare_session::Options::default());
-    let mut waits = server.stream("topic=b").await;
-    let _stalled = server.stream("topic=a").await;
-    assert_eq!(server.node.sessions.len(), 2);
-    server.publish("a", &[&"x".repeat(500_000)]).await;
-    eventually(|| server.node.sessions.len() == 1).await;
-    server.publish("b", &["here"]).await;
+    let server = || server_with(Options { stall_timeout, ..Options::default() }, fanfare_session::Options::default());
+    // A server each, so that the one's end tells that the other has waited as long.
+    let (quiet, busy) = (server(), server());
+    let mut waits = quiet.stream("topic=a").await;
+    let _stalled = busy.stream("topic=a").await;
+    assert_eq!(busy.node.sessions.len(), 1);
+    busy.publish("a", &[&"x".repeat(500_000)]).await;
+    within(busy.node.sessions.emptied()).await;
+    quiet.publish("a", &["here"]).await;
     assert_eq!(waits.data(1).await, ["here"]);
 }
 

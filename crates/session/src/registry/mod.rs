@@ -18,6 +18,7 @@ use fanfare_model::{Clock, Kind, SessionId, Tenant, Timestamp, UserId};
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
 use slab::Slab;
+use tokio::sync::Notify;
 
 pub use session::Session;
 
@@ -135,6 +136,8 @@ struct Inner {
     options: Options,
     clock: Arc<dyn Clock>,
     table: Mutex<Table>,
+    /// The last session has left.
+    emptied: Notify,
 }
 
 #[derive(Default)]
@@ -160,7 +163,7 @@ struct Details {
 impl Registry {
     /// An empty registry.
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
-        Self { inner: Arc::new(Inner { options, clock, table: Mutex::default() }), worker: 0 }
+        Self { inner: Arc::new(Inner { options, clock, table: Mutex::default(), emptied: Notify::new() }), worker: 0 }
     }
 
     /// The same registry for another worker.
@@ -223,6 +226,18 @@ impl Registry {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Waits until there are none.
+    pub async fn emptied(&self) {
+        loop {
+            // Before looking, so that a session that leaves in between is noticed.
+            let emptied = self.inner.emptied.notified();
+            if self.is_empty() {
+                return;
+            }
+            emptied.await;
+        }
     }
 
     /// Lists the sessions of a tenant.

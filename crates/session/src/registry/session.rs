@@ -83,6 +83,9 @@ impl Drop for Session {
             }
         }
         drop(details);
+        if table.sessions.is_empty() {
+            self.registry.inner.emptied.notify_waiters();
+        }
         drop(guard);
         gauge!(names::SESSIONS, "protocol" => self.protocol.as_str()).decrement(1);
     }
