@@ -1,5 +1,6 @@
 //! One topic, many readers, against a bare loop of `write(2)`.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -26,8 +27,8 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 200)]
     events: usize,
     /// Events of one batch under pressure.
-    #[arg(long, default_value_t = 10)]
-    batch: usize,
+    #[arg(long, default_value = "10")]
+    batch: NonZeroUsize,
 }
 
 impl Options {
@@ -111,7 +112,7 @@ impl Options {
         let begin = Instant::now();
         let before = bench.crowd.sum(|tally| tally.deliveries);
         for _ in 0..self.events / self.batch {
-            bench.publish(0, self.batch)?;
+            bench.publish(0, self.batch.get())?;
             // One batch at a time is under way to the server.
             while bench.in_flight() > 0 {
                 bench.turn(Duration::from_millis(1))?;

@@ -1,5 +1,6 @@
 //! Publishing, without anybody who reads.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use crate::bare::commit;
@@ -18,11 +19,11 @@ use crate::window::Measured;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Messages of a batch.
-    #[arg(long, default_value_t = 100)]
-    batch: usize,
+    #[arg(long, default_value = "100")]
+    batch: NonZeroUsize,
     /// Connections that publish batches, one request in flight on each.
-    #[arg(long, default_value_t = 4)]
-    publishers: usize,
+    #[arg(long, default_value = "4")]
+    publishers: NonZeroUsize,
     /// Connections that publish single messages, one in flight on each.
     #[arg(long, default_value_t = 256)]
     in_flight: usize,
@@ -40,8 +41,8 @@ const COMMITTED: Setting =
 impl Options {
     pub(crate) fn run(&self, ground: &Ground) -> anyhow::Result<Vec<Outcome>> {
         let mut outcomes = ground.each_without_readers(Setting::LOG, 3, |bench| {
-            let batch = self.batch.min(bench.batch_max()?);
-            let measured = self.measure(bench, self.publishers, batch)?;
+            let batch = self.batch.get().min(bench.batch_max()?);
+            let measured = self.measure(bench, self.publishers.get(), batch)?;
             let name = format!("batches of {batch}");
             bench.verdict(Outcome { metrics: figures(&name, &measured), ..Outcome::default() })
         })?;

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -40,8 +41,8 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 0.0)]
     reconnect: f64,
     /// Connections that publish.
-    #[arg(long, default_value_t = 16)]
-    publishers: usize,
+    #[arg(long, default_value = "16")]
+    publishers: NonZeroUsize,
 }
 
 impl Options {
@@ -57,7 +58,7 @@ impl Options {
             wish = wish.come_back(Duration::ZERO..Duration::from_millis(500));
         }
         let first = bench.subscribe(&bench.plan(&wish)?, self.users, |n| n)?;
-        bench.callers(self.publishers);
+        bench.callers(self.publishers.get());
         bench.begin()?;
         let begin = clock::now();
         let mut due = BinaryHeap::new();

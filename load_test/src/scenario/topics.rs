@@ -49,7 +49,7 @@ impl Options {
         ensure!(self.publishers > 0, "--publishers must be at least 1");
         ensure!(self.topics.is_sorted_by(|a, b| a < b), "--topics must be ascending");
         let whole = self.topics.iter().all(|topics| *topics > 0 && topics % each == 0);
-        ensure!(whole, "each number of --topics must be a multiple of --per-connection {each}");
+        ensure!(whole, "each number of --topics must be at least 1 and a multiple of --per-connection {each}");
         Ok(())
     }
 
