@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use fanfare_history::{Admin, Append, Appended, Capabilities, Head, Page, Read, TopicPage, TopicsQuery};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
-use fanfare_model::{Clock, Draft, Tenant, Topic, TopicKey};
+use fanfare_model::{Clock, Data, Draft, EventId, EventName, Tenant, Topic, TopicKey};
+use futures_util::future::BoxFuture;
 use metrics::counter;
 
 use crate::broker::SharedBroker;
@@ -13,6 +14,7 @@ use crate::error::Error;
 use crate::hub::Hub;
 use crate::policy::Policy;
 use crate::reader::Reader;
+use crate::rules::DeadLetter;
 use crate::{metrics as names, worker};
 
 /// A batch that was refused as a whole, because an item cannot be accepted.
@@ -113,7 +115,7 @@ impl Bus {
 
     /// Whether a draft fits the policy of its topic.
     pub fn check(&self, topic: &Topic, draft: &Draft) -> Result<(), Error> {
-        check_size(self.policy(topic), topic, draft)
+        check(self.policy(topic), topic, draft)
     }
 
     /// Publishes a batch to topics of `tenant`. Every item is checked first: if one cannot be accepted nothing is
@@ -132,14 +134,73 @@ impl Bus {
                 (Some(policy), Some(before)) if before.topic.topic == topic => policy,
                 _ => Arc::clone(self.policy(&topic)),
             };
-            check_size(&policy, &topic, &draft).map_err(|error| {
-                counter!(names::PUBLISH_FAILED, "code" => error.kind().code()).increment(1);
-                Refused { index, error }
-            })?;
+            if let Err(error) = check(&policy, &topic, &draft) {
+                counter!(names::PUBLISH_FAILED, "code" => error.code()).increment(1);
+                if let Error::Payload { reason, at } = &error {
+                    let topic = TopicKey::new(tenant.clone(), topic);
+                    let at = at.as_deref();
+                    let letter = DeadLetter { topic: &topic, draft: &draft, position: None, reason, at };
+                    self.bury_refused(letter).await;
+                }
+                return Err(Refused { index, error });
+            }
             appends.push(Append { keep: Arc::clone(&policy.keep), topic: TopicKey::new(tenant.clone(), topic), draft });
             known = Some(policy);
         }
         Ok(self.count(self.broker.publish(appends).await))
+    }
+
+    /// Where events of a topic go that are refused or that nobody could work off; what comes from there stays there.
+    pub fn dead_letter_topic(&self, topic: &Topic) -> Option<&Topic> {
+        self.policy(topic).dead_letter.as_ref().filter(|to| *to != topic)
+    }
+
+    /// Keeps an event in the dead-letter topic of its policy, under an id that the caller chooses: a letter with an id that
+    /// is there already is kept once. Whether it is kept: not if the policy names no such topic, or it is too large there.
+    /// The rules of that topic do not apply to letters.
+    pub async fn bury(&self, id: EventId, letter: DeadLetter<'_>) -> Result<bool, Error> {
+        let Some(to) = self.dead_letter_topic(&letter.topic.topic) else { return Ok(false) };
+        let policy = self.policy(to);
+        let kept = match letter.into_draft(&id, policy.event_bytes_max) {
+            None => Ok(false),
+            Some(draft) => {
+                let topic = TopicKey::new(letter.topic.tenant.clone(), to.clone());
+                let append = Append { topic, draft, keep: Arc::clone(&policy.keep) };
+                let mut answers = self.broker.publish(vec![append]).await;
+                match answers.pop().unwrap_or(Err(fanfare_history::Error::Closed)) {
+                    // The engine takes less than the policy allows.
+                    Err(fanfare_history::Error::TooLarge { .. }) => Ok(false),
+                    answer => answer.map(|_| true),
+                }
+            }
+        };
+        let outcome = if matches!(kept, Ok(true)) { "kept" } else { "lost" };
+        counter!(names::DEAD_LETTERS, "outcome" => outcome).increment(1);
+        Ok(kept?)
+    }
+
+    /// Boxed, because it is rare, and publishing should stay a small future.
+    fn bury_refused<'a>(&'a self, letter: DeadLetter<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            // The publisher has its answer in any case; what is wrong with the dead-letter topic is not its affair.
+            if let Err(error) = self.bury(EventId::generate(), letter).await {
+                tracing::warn!(error = %error, "a refused event could not be kept in its dead-letter topic");
+            }
+        })
+    }
+
+    /// Announces something about `topic` to whoever reads its companion ([`Topic::signals`]) now: an event named `name`
+    /// that is never stored. Order is kept per topic; dropping the future does not undo it.
+    pub async fn signal(&self, tenant: &Tenant, topic: &Topic, name: &'static str, data: Data) -> Result<(), Error> {
+        let companion = topic.signals();
+        let keep = Arc::clone(&self.policy(&companion).keep);
+        let name = EventName::new(name).expect("a word of the program");
+        let draft = Draft { name: Some(name), ..Draft::new(data) };
+        let append = Append { topic: TopicKey::new(tenant.clone(), companion), draft, keep };
+        self.hub.handles.signals.increment(1);
+        let mut answers = self.broker.publish(vec![append]).await;
+        answers.pop().unwrap_or(Err(fanfare_history::Error::Closed))?;
+        Ok(())
     }
 
     fn count(&self, answers: Vec<Result<Appended, fanfare_history::Error>>) -> Vec<Result<Appended, Error>> {
@@ -190,6 +251,20 @@ impl Bus {
     pub async fn close(&self) -> Result<(), Error> {
         Ok(self.broker.close().await?)
     }
+}
+
+fn check(policy: &Policy, topic: &Topic, draft: &Draft) -> Result<(), Error> {
+    check_size(policy, topic, draft)?;
+    match &policy.payload {
+        // What the server itself says of a topic (who joined it) is not what its rules are about.
+        Some(rules) if !is_own(draft) => rules.check(draft),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the name is one that no publisher may use.
+fn is_own(draft: &Draft) -> bool {
+    draft.name.as_ref().is_some_and(|name| name.as_str().starts_with("fanfare."))
 }
 
 fn check_size(policy: &Policy, topic: &Topic, draft: &Draft) -> Result<(), Error> {

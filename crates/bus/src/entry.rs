@@ -22,12 +22,26 @@ pub enum Form {
     WebSocketJson,
     /// The same compressed (RFC 7692).
     WebSocketJsonDeflate,
+    /// A whole WebSocket frame of `fanfare.v1.proto`.
+    WebSocketProto,
+    /// The same compressed (RFC 7692).
+    WebSocketProtoDeflate,
+    /// A message of a gRPC stream with its prefix of five bytes.
+    GrpcFrame,
 }
 
 impl Form {
     /// Every form.
-    pub const ALL: [Self; 5] =
-        [Self::Sse, Self::SseEnvelope, Self::JsonLine, Self::WebSocketJson, Self::WebSocketJsonDeflate];
+    pub const ALL: [Self; 8] = [
+        Self::Sse,
+        Self::SseEnvelope,
+        Self::JsonLine,
+        Self::WebSocketJson,
+        Self::WebSocketJsonDeflate,
+        Self::WebSocketProto,
+        Self::WebSocketProtoDeflate,
+        Self::GrpcFrame,
+    ];
 
     /// The form's name in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -37,6 +51,9 @@ impl Form {
             Self::JsonLine => "json_line",
             Self::WebSocketJson => "websocket_json",
             Self::WebSocketJsonDeflate => "websocket_json_deflate",
+            Self::WebSocketProto => "websocket_proto",
+            Self::WebSocketProtoDeflate => "websocket_proto_deflate",
+            Self::GrpcFrame => "grpc_frame",
         }
     }
 }

@@ -18,9 +18,11 @@ mod error;
 mod hub;
 mod local;
 mod policy;
+mod presence;
 mod reader;
 mod replay;
 mod resolve;
+mod rules;
 mod tail;
 mod walk;
 mod worker;
@@ -37,4 +39,6 @@ pub use fanfare_history::{
 pub use hub::{Hub, HubOptions};
 pub use local::LocalBroker;
 pub use policy::{History, OnSlow, Policies, Policy, PolicyOptions};
+pub use presence::{Enter, Happening, Per, PresenceOptions, PresencePolicy};
 pub use reader::{Budget, Delivery, Ended, Reader, Serve, State, Subscribe, Subscribed, SubscriptionId};
+pub use rules::{Content, DataSchema, DeadLetter, PayloadRules};

@@ -11,8 +11,12 @@ use crate::entry::Form;
 pub const PUBLISHED: &str = "fanfare_events_published_total";
 /// Events refused or failed, by error code.
 pub const PUBLISH_FAILED: &str = "fanfare_events_publish_failed_total";
+/// Letters to dead-letter topics, by outcome `kept` or `lost` (they did not fit there, or could not be stored).
+pub const DEAD_LETTERS: &str = "fanfare_dead_letters_total";
 /// How often an event was encoded, by form. Does not grow with the number of readers.
 pub const ENCODED: &str = "fanfare_events_encoded_total";
+/// Signals announced on companions of topics; they are not stored.
+pub const SIGNALS: &str = "fanfare_signals_total";
 /// Subscriptions opened, by where they began: `now`, `continued`, `history`, `gap`.
 pub const SUBSCRIBED: &str = "fanfare_subscriptions_opened_total";
 /// Subscriptions now.
@@ -34,7 +38,9 @@ pub const HOLES: &str = "fanfare_holes_filled_total";
 pub fn describe() {
     describe_counter!(PUBLISHED, "events accepted, by outcome");
     describe_counter!(PUBLISH_FAILED, "events refused or failed, by error code");
+    describe_counter!(DEAD_LETTERS, "letters to dead-letter topics, by outcome");
     describe_counter!(ENCODED, "encodings of events, by form; independent of the number of readers");
+    describe_counter!(SIGNALS, "signals announced about topics, never stored");
     describe_counter!(SUBSCRIBED, "subscriptions opened, by where they began");
     describe_gauge!(SUBSCRIPTIONS, "subscriptions now");
     describe_gauge!(TAILS, "topics with readers now");
@@ -65,6 +71,7 @@ pub(crate) struct Handles {
     pub(crate) holes: Counter,
     pub(crate) stored: Counter,
     pub(crate) duplicate: Counter,
+    pub(crate) signals: Counter,
 }
 
 impl Handles {
@@ -77,6 +84,7 @@ impl Handles {
             holes: counter!(HOLES),
             stored: counter!(PUBLISHED, "outcome" => "stored"),
             duplicate: counter!(PUBLISHED, "outcome" => "duplicate"),
+            signals: counter!(SIGNALS),
         }
     }
 }

@@ -8,6 +8,9 @@ use fanfare_model::{ByteSize, Duration, Topic};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::presence::{PresenceOptions, PresencePolicy};
+use crate::rules::PayloadRules;
+
 /// What happens to a live reader that falls further behind than the tail's ring reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -115,6 +118,18 @@ pub struct PolicyOptions {
     /// The largest event that may be published (data, names and headers together). Default: 1 MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_bytes_max: Option<ByteSize>,
+    /// Who is there: `true`, `false`, or a table of how. A table stands for itself: what it does not set is as by
+    /// default, whatever `[topics."*"]` says. Default: `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence: Option<PresenceOptions>,
+    /// What events must be like: `content`, `names`, `schemas`, `data_bytes_max`. A table stands for itself: what it does
+    /// not set is not looked at, whatever `[topics."*"]` says. Default: anything goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<PayloadRules>,
+    /// The topic where events go that `payload` refuses, and events that a consumer was given too often
+    /// (`consumers.deliveries_max`). Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<Topic>,
 }
 
 /// A resolved policy.
@@ -130,6 +145,12 @@ pub struct Policy {
     pub on_slow: OnSlow,
     /// The largest event, in bytes.
     pub event_bytes_max: usize,
+    /// How presence works, if there is any.
+    pub presence: Option<Arc<PresencePolicy>>,
+    /// What events must be like, if that is looked at.
+    pub payload: Option<Arc<PayloadRules>>,
+    /// Where refused events go, and those that were given out too often.
+    pub dead_letter: Option<Topic>,
 }
 
 impl Policy {
@@ -153,6 +174,31 @@ impl Policy {
             client_publish: own.client_publish.or(fallback.client_publish).unwrap_or(false),
             on_slow: own.on_slow.or(fallback.on_slow).unwrap_or_default(),
             event_bytes_max: own.event_bytes_max.or(fallback.event_bytes_max).unwrap_or(ByteSize::mib(1)).as_usize(),
+            presence: own.presence.as_ref().or(fallback.presence.as_ref()).and_then(|of| of.resolve().map(Arc::new)),
+            payload: own.payload.as_ref().or(fallback.payload.as_ref()).cloned().map(Arc::new),
+            dead_letter: own.dead_letter.as_ref().or(fallback.dead_letter.as_ref()).cloned(),
+        }
+    }
+
+    /// Of companions ([`Topic::signals`]): a signal passes by, and who was too slow for one asks for the state anew.
+    fn signals() -> Self {
+        let window = std::time::Duration::ZERO;
+        let keep = Keep {
+            events_max: Some(0),
+            bytes_max: None,
+            age_max: None,
+            durability: Durability::None,
+            idempotency_window: window,
+        };
+        Self {
+            history: false,
+            keep: Arc::new(keep),
+            client_publish: false,
+            on_slow: OnSlow::Skip,
+            event_bytes_max: usize::MAX,
+            presence: None,
+            payload: None,
+            dead_letter: None,
         }
     }
 }
@@ -162,6 +208,7 @@ impl Policy {
 pub struct Policies {
     by_kind: BTreeMap<String, Arc<Policy>>,
     fallback: Arc<Policy>,
+    signals: Arc<Policy>,
 }
 
 impl Policies {
@@ -174,11 +221,14 @@ impl Policies {
             .filter(|(kind, _)| kind.as_str() != "*")
             .map(|(kind, options)| (kind.clone(), Arc::new(Policy::resolve(options, star))))
             .collect();
-        Self { by_kind, fallback: Arc::new(Policy::resolve(star, &none)) }
+        Self { by_kind, fallback: Arc::new(Policy::resolve(star, &none)), signals: Arc::new(Policy::signals()) }
     }
 
-    /// The policy of a topic.
+    /// The policy of a topic. Companions ([`Topic::signals`]) have one of their own, whatever their kind.
     pub fn of(&self, topic: &Topic) -> &Arc<Policy> {
+        if topic.is_signals() {
+            return &self.signals;
+        }
         self.by_kind.get(topic.kind()).unwrap_or(&self.fallback)
     }
 

@@ -357,7 +357,7 @@ impl Reader {
             Taken::All => {}
             Taken::More => self.look_at(id),
             Taken::Behind { newest_prev } => self.fell_behind(id, newest_prev, room, out),
-            Taken::Reborn { reason, life, head } => self.reborn(id, reason, life, head, room, out),
+            Taken::Reborn { reason, life, begin } => self.reborn(id, reason, life, begin, room, out),
         }
     }
 
@@ -405,7 +405,7 @@ impl Reader {
         id: u32,
         reason: GapReason,
         life: u32,
-        head: Position,
+        begin: Position,
         room: &mut Room,
         out: &mut Vec<Delivery>,
     ) {
@@ -413,8 +413,8 @@ impl Reader {
         let from = subscription.after.offset + 1;
         subscription.life = life;
         // A purged log begins at 1, so its first page shows everything the reader has not seen.
-        let to = if subscription.history && reason == GapReason::Epoch { 0 } else { head.offset };
-        subscription.after = Position { offset: to, tag: Tag::NONE, ..head };
+        let to = if subscription.history && reason == GapReason::Epoch { 0 } else { begin.offset };
+        subscription.after = Position { offset: to, tag: Tag::NONE, ..begin };
         subscription.jump(id, Gap { from, to, reason }, to, room, out);
         if subscription.tail.reaches(to) {
             self.look_at(id);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use fanfare_history::Head;
-use fanfare_model::{Epoch, Event, GapReason, Position, TopicKey};
+use fanfare_model::{Epoch, Event, GapReason, Position, Tag, TopicKey};
 use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::OnceCell;
@@ -93,8 +93,8 @@ pub(crate) enum Taken {
     More,
     /// The ring no longer reaches back to the reader.
     Behind { newest_prev: u64 },
-    /// The log began a new life.
-    Reborn { reason: GapReason, life: u32, head: Position },
+    /// The log began a new life, of which the ring has what comes after `begin`.
+    Reborn { reason: GapReason, life: u32, begin: Position },
 }
 
 impl Tail {
@@ -135,7 +135,7 @@ impl Tail {
 
     /// Takes an announced event.
     pub(crate) fn ingest(&self, event: &Arc<Event>, limits: RingLimits) -> Ingested {
-        self.state.lock().ingest(event, limits)
+        self.state.lock().ingest(event, self.policy.history, limits)
     }
 
     /// Takes an event that was read from the log to close a hole. What lies between the ring's end and it has been
@@ -148,11 +148,11 @@ impl Tail {
             state.ring_bytes = 0;
             state.floor = event.prev;
             state.head.offset = event.prev;
-            let mut done = state.ingest(event, limits);
+            let mut done = state.ingest(event, self.policy.history, limits);
             done.bytes -= freed.cast_signed();
             return done;
         }
-        state.ingest(event, limits)
+        state.ingest(event, self.policy.history, limits)
     }
 
     /// Nothing up to `head` is left in the log: the ring begins anew after it.
@@ -206,7 +206,9 @@ impl Tail {
     pub(crate) fn take(&self, after: u64, life: u32, mut give: impl FnMut(&Arc<Entry>) -> bool) -> Taken {
         let state = self.state.lock();
         if life != state.life {
-            return Taken::Reborn { reason: state.life_began_because, life: state.life, head: state.head };
+            // The ring has all of the new life.
+            let begin = Position { offset: state.floor, tag: Tag::NONE, ..state.head };
+            return Taken::Reborn { reason: state.life_began_because, life: state.life, begin };
         }
         if after < state.floor {
             return Taken::Behind { newest_prev: state.ring.back().map_or(state.head.offset, |e| e.event.prev) };
@@ -317,7 +319,8 @@ impl TailState {
         self.ring.get(at)
     }
 
-    fn ingest(&mut self, event: &Arc<Event>, limits: RingLimits) -> Ingested {
+    /// `kept`: whether the log keeps events of this topic.
+    fn ingest(&mut self, event: &Arc<Event>, kept: bool, limits: RingLimits) -> Ingested {
         let mut done = Ingested::default();
         if !self.attached {
             self.hold(event, limits);
@@ -325,7 +328,12 @@ impl TailState {
         }
         if event.epoch != self.head.epoch {
             // A hint from another life: the rebirth itself is announced, or found by comparing heads.
-            return done;
+            if kept {
+                return done;
+            }
+            // Of a topic that keeps nothing only the head is remembered, and not for ever: it was forgotten, and came back.
+            let before = Position { epoch: event.epoch, offset: event.prev, tag: Tag::NONE };
+            done.bytes -= self.begin_life(before, GapReason::Epoch).cast_signed();
         }
         if event.offset <= self.head.offset {
             return done;
@@ -387,18 +395,23 @@ impl TailState {
     }
 
     fn rebirth(&mut self, head: &Head, reason: GapReason, limits: RingLimits) -> Ingested {
-        let mut done = Ingested { advanced: true, fill: false, bytes: -self.ring_bytes.cast_signed() };
         if !self.attached {
             return Ingested::default();
         }
-        self.ring.clear();
-        self.ring_bytes = 0;
-        self.head = head.last;
-        self.floor = head.last.offset;
-        self.heard = head.last.offset;
-        self.life += 1;
-        self.life_began_because = reason;
+        let freed = self.begin_life(head.last, reason);
+        let mut done = Ingested { advanced: true, fill: false, bytes: -freed.cast_signed() };
         self.release_held(limits, &mut done);
         done
+    }
+
+    /// A new life begins after `head`; says how many bytes of the old one that freed.
+    fn begin_life(&mut self, head: Position, reason: GapReason) -> usize {
+        self.ring.clear();
+        self.head = head;
+        self.floor = head.offset;
+        self.heard = head.offset;
+        self.life += 1;
+        self.life_began_because = reason;
+        std::mem::take(&mut self.ring_bytes)
     }
 }

@@ -21,6 +21,8 @@ impl Topic {
     pub const BYTES_MAX: usize = 255;
     /// The most bytes its kind may have.
     pub const KIND_BYTES_MAX: usize = 50;
+    /// What the name of a companion begins with. No name from outside has it, because it is a control character.
+    const SIGNALS: char = '\u{1}';
 
     /// Checks `text` and makes a topic of it.
     pub fn new(text: impl AsRef<str>) -> Result<Self, Invalid> {
@@ -47,6 +49,23 @@ impl Topic {
     /// The part after the first `:`, if there is one.
     pub fn id(&self) -> Option<&str> {
         split(&self.0).1
+    }
+
+    /// The companion of this topic: where signals about it are announced. Nobody can name it from outside, nothing of
+    /// it is kept, and it is in no list of topics. A companion is its own.
+    #[must_use]
+    pub fn signals(&self) -> Self {
+        if self.is_signals() { self.clone() } else { Self(Arc::from(format!("{}{self}", Self::SIGNALS))) }
+    }
+
+    /// The topic that this is the companion of.
+    pub fn signals_of(&self) -> Option<Self> {
+        self.0.strip_prefix(Self::SIGNALS).map(|topic| Self(Arc::from(topic)))
+    }
+
+    /// Whether this is the companion of a topic.
+    pub fn is_signals(&self) -> bool {
+        self.0.starts_with(Self::SIGNALS)
     }
 }
 
@@ -134,6 +153,16 @@ mod tests {
         let topic = Topic::new("chat:room:7").unwrap();
         assert_eq!((topic.kind(), topic.id()), ("chat", Some("room:7")));
         assert_eq!(Topic::new("news").unwrap().id(), None);
+    }
+
+    #[test]
+    fn a_companion_cannot_be_named_from_outside() {
+        let topic = Topic::new("chat:42").unwrap();
+        let companion = topic.signals();
+        assert_eq!(companion.signals_of(), Some(topic.clone()));
+        assert_eq!(companion.signals(), companion);
+        assert_eq!((topic.is_signals(), topic.signals_of()), (false, None));
+        assert!(Topic::new(companion.as_str()).is_err());
     }
 
     #[test]

@@ -5,5 +5,7 @@
 mod in_place;
 mod lossy;
 mod resume;
+mod rules;
+mod signals;
 mod slow;
 mod support;
