@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fanfare_model::Kind;
 
-/// A failure to start, to mint, or to manage API keys. Refused credentials are
+/// A failure to start, to mint, to manage API keys, to revoke, or to make a ticket. Refused credentials are
 /// [`Refusal`](crate::Refusal)s.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -24,6 +24,14 @@ pub enum Error {
     /// There are as many API keys as `auth.api_keys_max` allows.
     #[error("there are already {0} API keys, as many as auth.api_keys_max allows; revoke some, or raise it")]
     TooManyKeys(usize),
+    /// There are as many revocations as `auth.revocations_max` allows.
+    #[error(
+        "there are already {0} revocations, as many as auth.revocations_max allows; raise it, or block fewer users"
+    )]
+    TooManyRevocations(usize),
+    /// There are as many tickets that nobody has used yet as `auth.tickets_max` allows.
+    #[error("there are already {0} unused tickets, as many as auth.tickets_max allows; try again in a moment")]
+    TooManyTickets(usize),
     /// A file could not be read or written.
     #[error("cannot {doing} {}", path.display())]
     File {
@@ -38,6 +46,14 @@ pub enum Error {
     /// The file of API keys is not one, or contradicts the configuration.
     #[error("the file of API keys {} {problem}", path.display())]
     KeysFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it, as the rest of a sentence.
+        problem: String,
+    },
+    /// The file of revocations is not one.
+    #[error("the file of revocations {} {problem}", path.display())]
+    RevocationsFile {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it, as the rest of a sentence.
@@ -59,9 +75,10 @@ impl Error {
             Self::Configuration(_) | Self::Invalid(_) => Kind::Invalid,
             Self::NotFound(_) => Kind::NotFound,
             Self::Conflict(_) => Kind::Conflict,
-            Self::TooManyKeys(_) => Kind::Limited,
+            Self::TooManyKeys(_) | Self::TooManyRevocations(_) => Kind::Limited,
+            Self::TooManyTickets(_) => Kind::Overloaded,
             Self::File { .. } => Kind::Unavailable,
-            Self::KeysFile { .. } | Self::Signing => Kind::Internal,
+            Self::KeysFile { .. } | Self::RevocationsFile { .. } | Self::Signing => Kind::Internal,
         }
     }
 }

@@ -34,6 +34,13 @@ impl Grant {
     pub fn allows(&self, action: Action, topic: &Topic) -> bool {
         self.allow.contains(&action) && self.topics.iter().any(|pattern| pattern.matches(topic))
     }
+
+    /// What this grant allows on `topics`.
+    pub(crate) fn within(&self, topics: &[Pattern]) -> Self {
+        let both =
+            |pattern: &Pattern| topics.iter().filter_map(|topic| pattern.intersection(topic)).collect::<Vec<_>>();
+        Self { topics: self.topics.iter().flat_map(both).collect(), allow: self.allow.clone() }
+    }
 }
 
 /// `grants` with `user` in place of `{user}`; patterns in which that user cannot stand are left out.

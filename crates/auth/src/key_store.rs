@@ -10,9 +10,10 @@ use tokio::sync::watch;
 
 use crate::api_key::{self, ApiKey, CreatedKey, KeyHash, KeyInfo, KeyOrigin, KeyRequest};
 use crate::grant;
-use crate::keys_file::{Content, KeysFile, Revoked, Stamp};
+use crate::keys_file::{Content, KeysFile, Revoked};
 use crate::principal::{Credential, Principal};
 use crate::refusal::{Reason, Refusal};
+use crate::state_file::Stamp;
 use crate::{Door, Error, Grant};
 
 pub(crate) struct KeyStore {
@@ -22,7 +23,7 @@ pub(crate) struct KeyStore {
     /// The state of the file that `table` was made from. Held while the table is being changed.
     loaded: Mutex<Option<Stamp>>,
     table: ArcSwap<Table>,
-    generation: watch::Sender<u64>,
+    generation: Arc<watch::Sender<u64>>,
     /// Takes the place of the hash of a key that does not exist, so that both cost the same.
     no_hash: KeyHash,
 }
@@ -40,16 +41,53 @@ struct Entry {
     grants: Arc<[Grant]>,
 }
 
+impl Table {
+    /// Who comes with `entry`, if it may.
+    fn admit(&self, entry: &Entry, door: Door, now: Timestamp, issuer: &Arc<str>) -> Result<Principal, Refusal> {
+        let id = &entry.key.id;
+        if self.revoked.contains_key(id) {
+            return Err(Refusal::new(Reason::Revoked, "the API key was revoked"));
+        }
+        if let Some(end) = entry.key.expires_at
+            && end <= now
+        {
+            return Err(Refusal::new(Reason::Expired, format!("the API key expired at {end}")));
+        }
+        if !entry.key.doors.contains(&door) {
+            let sentence = format!("the API key is not for {} doors", door.as_str());
+            return Err(Refusal::new(Reason::WrongDoor, sentence));
+        }
+        Ok(Principal {
+            tenant: entry.key.tenant.clone(),
+            user: None,
+            issuer: Arc::clone(issuer),
+            credential: Credential::ApiKey { id: id.clone() },
+            expires_at: entry.key.expires_at,
+            info: None,
+            subscribe: Vec::new(),
+            resumes: None,
+            key: None,
+            door,
+            grants: Arc::clone(&entry.grants),
+        })
+    }
+}
+
 impl KeyStore {
     /// Opens the store over validated keys of the configuration.
-    pub(crate) fn open(configured: Vec<ApiKey>, file: Option<KeysFile>, keys_max: usize) -> Result<Self, Error> {
+    pub(crate) fn open(
+        configured: Vec<ApiKey>,
+        file: Option<KeysFile>,
+        keys_max: usize,
+        generation: Arc<watch::Sender<u64>>,
+    ) -> Result<Self, Error> {
         let store = Self {
             configured,
             keys_max,
             file,
             loaded: Mutex::new(None),
             table: ArcSwap::default(),
-            generation: watch::Sender::new(0),
+            generation,
             no_hash: KeyHash::of(""),
         };
         let (content, stamp) = match &store.file {
@@ -62,10 +100,6 @@ impl KeyStore {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.table.load().keys.is_empty()
-    }
-
-    pub(crate) fn generation(&self) -> watch::Receiver<u64> {
-        self.generation.subscribe()
     }
 
     /// Whether a principal let in by the key `id` must go: the key is revoked, or no longer there.
@@ -91,29 +125,20 @@ impl KeyStore {
         let matches = entry.map_or(&self.no_hash, |entry| &entry.key.hash).matches(secret);
         let entry = entry.filter(|_| matches).ok_or_else(unknown)?;
         // Only who has the whole key is told more.
-        if table.revoked.contains_key(id) {
-            return Err(Refusal::new(Reason::Revoked, "the API key was revoked"));
-        }
-        if let Some(end) = entry.key.expires_at
-            && end <= now
-        {
-            return Err(Refusal::new(Reason::Expired, format!("the API key expired at {end}")));
-        }
-        if !entry.key.doors.contains(&door) {
-            let sentence = format!("the API key is not for {} doors", door.as_str());
-            return Err(Refusal::new(Reason::WrongDoor, sentence));
-        }
-        Ok(Principal {
-            tenant: entry.key.tenant.clone(),
-            user: None,
-            issuer: Arc::clone(issuer),
-            credential: Credential::ApiKey { id: id.to_owned() },
-            expires_at: entry.key.expires_at,
-            info: None,
-            subscribe: Vec::new(),
-            door,
-            grants: Arc::clone(&entry.grants),
-        })
+        table.admit(entry, door, now, issuer)
+    }
+
+    /// Lets in again whoever was let in with the key `id`, with what the key allows now.
+    pub(crate) fn readmit(
+        &self,
+        door: Door,
+        id: &str,
+        now: Timestamp,
+        issuer: &Arc<str>,
+    ) -> Result<Principal, Refusal> {
+        let table = self.table.load();
+        let gone = || Refusal::new(Reason::Revoked, "the API key is no longer there");
+        table.admit(table.keys.get(id).ok_or_else(gone)?, door, now, issuer)
     }
 
     pub(crate) fn list(&self) -> Vec<KeyInfo> {

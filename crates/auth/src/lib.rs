@@ -1,11 +1,11 @@
 //! Who is let in, and what they may do: tokens, issuers, keys, API keys, revocation → [`Principal`]; grants.
 //!
-//! What this crate is not: it knows no transport (where a credential was found, which status a refusal becomes)
-//! and does no network IO. Every door asks the same [`Auth`], and every action on a topic asks the same
+//! What this crate is not: it knows no transport (where a credential was found, which status a refusal becomes), and
+//! the network it asks for nothing but the keys that issuers publish. Every door asks the same [`Auth`], and every action on a topic asks the same
 //! [`Principal::authorize`].
 //!
 //! Reading order: [`Options`] and [`Issuer`], [`Auth`], [`Principal`], [`Grant`] and [`Pattern`], [`Refusal`] and
-//! [`Reason`], [`ApiKey`], [`Revocations`].
+//! [`Reason`], [`ApiKey`], [`Revocation`] and [`Revocations`], [`Auth::seal`], [`Auth::ticket`], [`Jwks`], [`ClaimMap`].
 //!
 //! ```
 //! use std::sync::Arc;
@@ -35,6 +35,7 @@ mod door;
 mod error;
 mod grant;
 mod issuer;
+mod jwks;
 mod key;
 mod key_store;
 mod keys_file;
@@ -44,9 +45,12 @@ mod options;
 mod pattern;
 mod principal;
 mod refusal;
+mod resume;
 mod revocation;
 mod secret;
+mod state_file;
 mod strict;
+mod tickets;
 mod timestamp_text;
 mod token;
 mod verified;
@@ -55,13 +59,17 @@ pub use action::Action;
 pub use algorithm::Algorithm;
 pub use api_key::{ApiKey, CreatedKey, KeyHash, KeyInfo, KeyOrigin, KeyRequest, PREFIX as API_KEY_PREFIX};
 pub use auth::Auth;
+pub use claims::{ClaimForm, ClaimMap, ClaimPath, OwnClaims};
 pub use door::Door;
 pub use error::Error;
 pub use grant::Grant;
+pub use jwks::Jwks;
 pub use mint::MintRequest;
-pub use options::{Anonymous, Audiences, Issuer, KeySource, Options};
+pub use options::{Anonymous, Audiences, Issuer, KeySource, Lack, Options};
 pub use pattern::Pattern;
 pub use principal::{Credential, Principal};
 pub use refusal::{Reason, Refusal};
-pub use revocation::Revocations;
+pub use resume::{PREFIX as RESUME_PREFIX, Resume, Sealed};
+pub use revocation::{Revocation, Revocations, Revoked, RevokedPage};
 pub use secret::Secret;
+pub use tickets::{PREFIX as TICKET_PREFIX, Ticket, TicketRequest};

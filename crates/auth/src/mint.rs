@@ -99,6 +99,12 @@ pub(crate) fn mint(issuer: &Issuer, request: MintRequest, now: Timestamp) -> Res
              give one of auth.issuers.{name}.keys a secret or a private_key_file"
         ))
     })?;
+    if !issuer.claims.is_ours() {
+        return Err(Error::Invalid(format!(
+            "the claims of the issuer `{name}` are not read in our own form (auth.issuers.{name}.claims), which is the \
+             only one that tokens are made in"
+        )));
+    }
     let seconds = request.lifetime.get().as_secs();
     if seconds == 0 || request.lifetime.get() > issuer.max_lifetime {
         let longest = Duration(issuer.max_lifetime);

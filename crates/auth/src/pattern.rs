@@ -100,11 +100,37 @@ impl Pattern {
             Shape::Every => true,
             Shape::Exact => self.text == topic.as_str(),
             Shape::Prefix => {
-                let prefix = &self.text[..self.text.len() - ANY.len()];
+                let prefix = self.prefix();
                 topic.as_str().len() > prefix.len() && topic.as_str().starts_with(prefix)
             }
             Shape::Template => false,
         }
+    }
+
+    /// The pattern of the topics that both mean; `None` if there are none. Neither may have `{user}` in it still.
+    ///
+    /// What two of these patterns mean is either apart or one within the other, so the answer is one of them.
+    pub(crate) fn intersection(&self, other: &Self) -> Option<Self> {
+        if self.covers(other) { Some(other.clone()) } else { other.covers(self).then(|| self.clone()) }
+    }
+
+    /// Whether it means every topic that `other` means.
+    fn covers(&self, other: &Self) -> bool {
+        match (self.shape, other.shape) {
+            (Shape::Every, shape) => shape != Shape::Template,
+            (Shape::Exact, Shape::Exact) => self.text == other.text,
+            (Shape::Prefix, Shape::Exact) => {
+                let prefix = self.prefix();
+                other.text.len() > prefix.len() && other.text.starts_with(prefix)
+            }
+            (Shape::Prefix, Shape::Prefix) => other.prefix().starts_with(self.prefix()),
+            _ => false,
+        }
+    }
+
+    /// What topics must begin with, for `kind:*`: `kind:`.
+    fn prefix(&self) -> &str {
+        &self.text[..self.text.len() - ANY.len()]
     }
 
     /// The pattern with `user` in place of `{user}`; `None` if that user cannot stand there.
@@ -269,6 +295,19 @@ mod tests {
             let (pattern, user, topic) = (pattern.join(":"), user.join(":"), topic.join(":"));
             if Pattern::parse(&pattern).is_ok() && Topic::new(&topic).is_ok() {
                 prop_assert_eq!(matches(&pattern, Some(&user), &topic), oracle(&pattern, &user, &topic));
+            }
+        }
+
+        #[test]
+        fn the_intersection_is_what_both_mean(
+            one in prop::collection::vec(segment(), 1..4),
+            other in prop::collection::vec(segment(), 1..4),
+            topic in prop::collection::vec(segment(), 1..4),
+        ) {
+            let (one, other) = (Pattern::parse(one.join(":")), Pattern::parse(other.join(":")));
+            if let (Ok(one), Ok(other), Ok(topic)) = (one, other, Topic::new(topic.join(":"))) {
+                let both = one.intersection(&other).is_some_and(|both| both.matches(&topic));
+                prop_assert_eq!(both, one.matches(&topic) && other.matches(&topic), "{} and {}", one, other);
             }
         }
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use fanfare_model::{Tenant, Timestamp, Topic, UserId};
+use fanfare_model::{SessionId, Tenant, Timestamp, Topic, UserId};
 use serde_json::value::RawValue;
 
+use crate::key::Fingerprint;
 use crate::refusal::{Reason, Refusal};
 use crate::{Action, Door, Grant};
 
@@ -24,6 +25,11 @@ pub enum Credential {
         /// The public part of the key.
         id: String,
     },
+    /// A ticket that a backend asked for ([`Auth::ticket_for`](crate::Auth::ticket_for)).
+    Ticket {
+        /// When it was made.
+        issued_at: Timestamp,
+    },
     /// Nothing; the configuration lets anybody in.
     Anonymous,
 }
@@ -34,6 +40,7 @@ impl Credential {
         match self {
             Self::Token { .. } => "token",
             Self::ApiKey { .. } => "api_key",
+            Self::Ticket { .. } => "ticket",
             Self::Anonymous => "anonymous",
         }
     }
@@ -49,16 +56,20 @@ pub struct Principal {
     pub tenant: Tenant,
     /// The user, if the credential names one.
     pub user: Option<UserId>,
-    /// The configured name of the issuer; `api-keys` and `anonymous` for those.
+    /// The configured name of the issuer; `api-keys`, `tickets` and `anonymous` for those.
     pub issuer: Arc<str>,
     /// What it proved itself with.
     pub credential: Credential,
     /// When it ends, exactly (the leeway for clocks that differ is for entering only).
     pub expires_at: Option<Timestamp>,
     /// The claim `fanfare.info`: a JSON object about the user that others may be shown.
-    pub info: Option<Box<RawValue>>,
+    pub info: Option<Arc<RawValue>>,
     /// The claim `fanfare.subscribe`: topics to subscribe to on the client's behalf.
     pub subscribe: Vec<Topic>,
+    /// The session that goes on, if it came in with a resume token.
+    pub resumes: Option<SessionId>,
+    /// The key that signed its token.
+    pub(crate) key: Option<Fingerprint>,
     pub(crate) door: Door,
     pub(crate) grants: Arc<[Grant]>,
 }
@@ -101,7 +112,7 @@ impl Principal {
         let (token_id, key_id) = match &self.credential {
             Credential::Token { id, .. } => (id.as_deref(), None),
             Credential::ApiKey { id } => (None, Some(id.as_str())),
-            Credential::Anonymous => (None, None),
+            Credential::Ticket { .. } | Credential::Anonymous => (None, None),
         };
         tracing::info!(
             target: "fanfare::security",
@@ -140,6 +151,7 @@ impl fmt::Debug for Principal {
             .field("issuer", &self.issuer)
             .field("credential", &self.credential)
             .field("expires_at", &self.expires_at)
+            .field("resumes", &self.resumes)
             .field("door", &self.door)
             .field("grants", &self.grants)
             .finish_non_exhaustive()

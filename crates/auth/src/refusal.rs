@@ -69,17 +69,28 @@ reasons! {
     UnknownApiKey = "unknown_api_key",
     /// The API key is not for this door.
     WrongDoor = "wrong_door",
-    /// The API key was revoked.
+    /// The API key, the token, or the user's tokens of that time were revoked.
     Revoked = "revoked",
+    /// The user is blocked.
+    UserBlocked = "user_blocked",
+    /// The issuer publishes its keys, and they could not be fetched yet, or for too long. Try again later.
+    KeysUnavailable = "keys_unavailable",
+    /// It begins as a resume token and is none that this server's keys open: damaged, forged, or sealed with a key
+    /// that is gone.
+    BadResumeToken = "bad_resume_token",
+    /// There is no such ticket: never made here, used already, too old, or shown from another origin.
+    UnknownTicket = "unknown_ticket",
     /// The credential is good but does not allow this.
     PermissionDenied = "permission_denied",
 }
 
 impl Reason {
-    /// Whether a credential was refused ([`Kind::Unauthenticated`]) or an action ([`Kind::Denied`]).
+    /// Whether a credential was refused ([`Kind::Unauthenticated`]), an action ([`Kind::Denied`]), or nothing can be
+    /// said yet ([`Kind::Unavailable`]).
     pub const fn kind(self) -> Kind {
         match self {
             Self::PermissionDenied => Kind::Denied,
+            Self::KeysUnavailable => Kind::Unavailable,
             _ => Kind::Unauthenticated,
         }
     }
@@ -90,7 +101,7 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     reason: Reason,
-    claim: Option<&'static str>,
+    claim: Option<Cow<'static, str>>,
     sentence: Cow<'static, str>,
     terse: bool,
 }
@@ -101,7 +112,8 @@ impl Refusal {
     }
 
     /// A claim that is not what it must be; `problem` continues "claim `x` ".
-    pub(crate) fn bad_claim(claim: &'static str, problem: impl fmt::Display) -> Self {
+    pub(crate) fn bad_claim(claim: impl Into<Cow<'static, str>>, problem: impl fmt::Display) -> Self {
+        let claim = claim.into();
         let sentence = format!("claim `{claim}` {problem}");
         Self { reason: Reason::BadClaim, claim: Some(claim), sentence: sentence.into(), terse: false }
     }
@@ -117,8 +129,8 @@ impl Refusal {
     }
 
     /// The claim that is wrong, if the reason is [`Reason::BadClaim`]. Not for clients.
-    pub fn claim(&self) -> Option<&'static str> {
-        self.claim
+    pub fn claim(&self) -> Option<&str> {
+        self.claim.as_deref()
     }
 
     /// What the caller can do about it.

@@ -3,9 +3,16 @@
 
 mod algorithms;
 mod api_keys;
+mod claims;
 mod configuration;
+mod documents;
 mod forge;
+mod idp;
 mod principals;
+mod published;
 mod random;
 mod refusals;
+mod resume;
+mod revocations;
 mod security_log;
+mod tickets;

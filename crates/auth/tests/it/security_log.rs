@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Once;
 
-use fanfare_auth::{Action, Auth, Door, KeyRequest, Options};
-use fanfare_model::Topic;
+use fanfare_auth::{Action, Auth, Door, KeyRequest, Options, Revocation, TicketRequest};
+use fanfare_model::{SessionId, Tenant, Timestamp, Topic, UserId};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 
@@ -105,6 +105,77 @@ fn the_log_never_holds_a_credential() {
     assert!(!log.contains(key_secret) && !log.contains(SECRET), "{log}");
     for part in tokens.iter().flat_map(|token| token.split('.')).filter(|part| part.len() > 8) {
         assert!(!log.contains(part), "{part} in {log}");
+    }
+}
+
+#[test]
+fn revocations_are_logged_and_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let (tenant, user) = (Tenant::new("acme").unwrap(), UserId::new("alice").unwrap());
+    let auth = auth(Options { revocations_max: 2, ..options() });
+    let log = logged(|| {
+        metrics::with_local_recorder(&recorder, || {
+            auth.revoke(Revocation::Token { tenant: tenant.clone(), id: "token\n1".to_owned() }).unwrap();
+            auth.revoke(Revocation::Block { tenant: tenant.clone(), user: user.clone() }).unwrap();
+            let issued_before = Timestamp::from_seconds(NOW);
+            let too_many = Revocation::UserTokens { tenant: tenant.clone(), user: user.clone(), issued_before };
+            assert!(auth.revoke(too_many).is_err());
+            auth.unblock(&tenant, &user).unwrap();
+        });
+    });
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    assert!(lines.iter().all(|line| line["target"] == "fanfare::security" && line["tenant"] == "acme"), "{log}");
+    assert_eq!((&lines[0]["kind"], &lines[0]["token_id"]), (&json!("token"), &json!(r#""token\n1""#)));
+    assert_eq!((&lines[1]["kind"], &lines[1]["user"]), (&json!("block"), &json!("alice")));
+    assert_eq!((&lines[2]["message"], &lines[2]["user"]), (&json!("user unblocked"), &json!("alice")));
+    let text = recorder.handle().render();
+    for line in
+        [r#"fanfare_auth_revocations_total{kind="token"} 1"#, r#"fanfare_auth_revocations_total{kind="block"} 1"#]
+    {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(!text.contains("user_tokens"), "{text}");
+}
+
+#[test]
+fn resume_tokens_and_tickets_are_counted_and_never_logged() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let auth = auth(Options { tickets_max: 1, ..options() });
+    let mut shown = Vec::new();
+    let log = logged(|| {
+        metrics::with_local_recorder(&recorder, || {
+            fanfare_auth::metrics::describe();
+            let principal = auth.authenticate(Door::Client, &claiming(json!({}))).unwrap();
+            let resume = auth.seal(&principal, &SessionId::generate()).unwrap().text;
+            auth.authenticate(Door::Client, &resume).unwrap();
+            drop(auth.authenticate(Door::Server, &resume));
+            drop(auth.authenticate(Door::Client, &format!("{resume}x")));
+            let request = TicketRequest { principal, origin: None, topics: None };
+            let ticket = auth.ticket(request.clone()).unwrap().text;
+            assert!(auth.ticket(request).is_err());
+            drop(auth.authenticate(Door::Client, &ticket));
+            auth.redeem(Door::Client, &ticket, None).unwrap();
+            drop(auth.redeem(Door::Client, &ticket, None));
+            shown = vec![resume, ticket];
+        });
+    });
+    for credential in shown {
+        assert!(!log.contains(&credential[4..]), "{log}");
+    }
+    assert!(log.contains("bad_resume_token") && log.contains("wrong_door") && log.contains("unknown_ticket"), "{log}");
+    let text = recorder.handle().render();
+    for line in [
+        r#"fanfare_auth_accepted_total{door="client",credential="resume"} 1"#,
+        // The token itself, and its ticket.
+        r#"fanfare_auth_accepted_total{door="client",credential="token"} 2"#,
+        r#"fanfare_auth_tickets_total{outcome="made"} 1"#,
+        r#"fanfare_auth_tickets_total{outcome="redeemed"} 1"#,
+        r#"fanfare_auth_tickets_total{outcome="refused"} 1"#,
+        r#"fanfare_auth_refusals_total{door="client",reason="unknown_ticket"} 2"#,
+        "# HELP fanfare_auth_tickets_total",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
     }
 }
 
