@@ -1,0 +1,56 @@
+//! What presence counts.
+
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+
+/// Memberships that this node holds now: a session in a topic, or a user's sessions in it, count once.
+pub const MEMBERS: &str = "fanfare_presence_members";
+/// Changes of members, by what happened: `join`, `update`, `leave`.
+pub const CHANGES: &str = "fanfare_presence_changes_total";
+/// Differences announced. Many changes that come together are one.
+pub const DIFFS: &str = "fanfare_presence_diffs_total";
+/// Sessions that broke off, by how their grace time ended: `resumed`, `expired`.
+pub const GRACES: &str = "fanfare_presence_graces_total";
+/// Sessions of dead nodes that were taken out.
+pub const REAPED: &str = "fanfare_presence_reaped_total";
+/// Joins, leaves and the like for the logs of topics, by outcome: `stored`, `refused`.
+pub const LOGGED: &str = "fanfare_presence_logged_total";
+/// Joins, leaves and the like that wait to be logged now.
+pub const LOG_WAITING: &str = "fanfare_presence_log_waiting";
+
+/// Describes them to the recorder. Called once at start.
+pub fn describe() {
+    describe_gauge!(MEMBERS, "memberships now");
+    describe_counter!(CHANGES, "changes of members, by what happened");
+    describe_counter!(DIFFS, "differences announced; changes that come together are one");
+    describe_counter!(GRACES, "sessions that broke off, by how their grace time ended");
+    describe_counter!(REAPED, "sessions of dead nodes that were taken out");
+    describe_counter!(LOGGED, "joins, leaves and the like for the logs of topics, by outcome");
+    describe_gauge!(LOG_WAITING, "joins, leaves and the like that wait to be logged");
+}
+
+/// Handles of one node.
+pub(crate) struct Handles {
+    pub(crate) members: Gauge,
+    pub(crate) joins: Counter,
+    pub(crate) updates: Counter,
+    pub(crate) leaves: Counter,
+    pub(crate) diffs: Counter,
+    pub(crate) resumed: Counter,
+    pub(crate) expired: Counter,
+    pub(crate) reaped: Counter,
+}
+
+impl Handles {
+    pub(crate) fn new() -> Self {
+        Self {
+            members: gauge!(MEMBERS),
+            joins: counter!(CHANGES, "what" => "join"),
+            updates: counter!(CHANGES, "what" => "update"),
+            leaves: counter!(CHANGES, "what" => "leave"),
+            diffs: counter!(DIFFS),
+            resumed: counter!(GRACES, "outcome" => "resumed"),
+            expired: counter!(GRACES, "outcome" => "expired"),
+            reaped: counter!(REAPED),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The sessions of this node that have entered something, and those among them that broke off.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use fanfare_model::{SessionId, Tenant};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+type Name = (Tenant, SessionId);
+
+/// Who is here.
+#[derive(Default)]
+pub(crate) struct Roster {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// `None`: it is connected.
+    sessions: HashMap<Name, Option<Away>>,
+    due: BinaryHeap<Reverse<(Instant, u64, Name)>>,
+    absences: u64,
+}
+
+/// An absence of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Away {
+    /// Since when.
+    pub(crate) since: Instant,
+    /// Whether it said goodbye, so that nobody waits for it.
+    pub(crate) for_good: bool,
+    /// Tells it from another absence of the same session.
+    number: u64,
+}
+
+impl Roster {
+    /// The session is about to enter something.
+    pub(crate) fn is_here(&self, tenant: &Tenant, session: &SessionId) {
+        self.inner.lock().sessions.insert((tenant.clone(), session.clone()), None);
+    }
+
+    /// The session broke off, or said goodbye. Says whether it had entered anything.
+    pub(crate) fn is_away(&self, tenant: &Tenant, session: &SessionId, for_good: bool) -> Option<Away> {
+        let name = (tenant.clone(), session.clone());
+        let mut inner = self.inner.lock();
+        let number = inner.absences + 1;
+        let away = inner.sessions.get_mut(&name)?;
+        let now = Instant::now();
+        let since = away.map_or(now, |away| away.since);
+        let away = *away.insert(Away { since, for_good, number });
+        inner.absences = number;
+        inner.due.push(Reverse((now, number, name)));
+        Some(away)
+    }
+
+    /// The session is back. Says whether it was away.
+    pub(crate) fn is_back(&self, tenant: &Tenant, session: &SessionId) -> bool {
+        let mut inner = self.inner.lock();
+        inner.sessions.get_mut(&(tenant.clone(), session.clone())).is_some_and(|away| away.take().is_some())
+    }
+
+    /// Whether the session may be in something.
+    pub(crate) fn knows(&self, tenant: &Tenant, session: &SessionId) -> bool {
+        self.inner.lock().sessions.contains_key(&(tenant.clone(), session.clone()))
+    }
+
+    /// Looks at this absence again at `at`.
+    pub(crate) fn look_again(&self, name: Name, away: Away, at: Instant) {
+        self.inner.lock().due.push(Reverse((at, away.number, name)));
+    }
+
+    /// The session is in nothing any more, unless it has come back since.
+    pub(crate) fn forget(&self, name: &Name, away: Away) {
+        let mut inner = self.inner.lock();
+        if inner.sessions.get(name) == Some(&Some(away)) {
+            inner.sessions.remove(name);
+            if inner.sessions.is_empty() {
+                inner.sessions.shrink_to(64);
+                inner.due.shrink_to(64);
+            }
+        }
+    }
+
+    /// Whether this absence goes on.
+    pub(crate) fn is_still_away(&self, name: &Name, away: Away) -> bool {
+        self.inner.lock().sessions.get(name) == Some(&Some(away))
+    }
+
+    /// When the next absence is to be looked at.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.inner.lock().due.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// An absence that is to be looked at now.
+    pub(crate) fn take_due(&self, now: Instant) -> Option<(Name, Away)> {
+        let mut inner = self.inner.lock();
+        while inner.due.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
+            let Some(Reverse((_, number, name))) = inner.due.pop() else { break };
+            // It may have come back, or be away another time.
+            if let Some(Some(away)) = inner.sessions.get(&name)
+                && away.number == number
+            {
+                let away = *away;
+                return Some((name, away));
+            }
+        }
+        None
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.inner.lock().sessions.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absence_ends_with_a_return() {
+        let roster = Roster::default();
+        let (tenant, session) = (Tenant::default(), SessionId::generate());
+        assert_eq!(roster.is_away(&tenant, &session, false), None, "it had entered nothing");
+        roster.is_here(&tenant, &session);
+        let first = roster.is_away(&tenant, &session, false).unwrap();
+        assert!(roster.is_back(&tenant, &session));
+        assert_eq!(roster.take_due(Instant::now()), None);
+        let second = roster.is_away(&tenant, &session, false).unwrap();
+        let (name, found) = roster.take_due(Instant::now()).unwrap();
+        assert_eq!(found, second);
+        roster.forget(&name, first);
+        assert_eq!(roster.len(), 1, "that absence is over");
+        roster.forget(&name, second);
+        assert_eq!((roster.len(), roster.next_due()), (0, None));
+    }
+}
