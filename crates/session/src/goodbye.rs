@@ -33,13 +33,15 @@ pub enum Goodbye {
     TooLarge,
     /// The client used up a limit.
     Limited,
+    /// Another session has taken its place.
+    Replaced,
     /// A fault of the server.
     Internal,
 }
 
 impl Goodbye {
     /// Every verdict, for tests that tables are total.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Draining,
         Self::Aged,
         Self::Slow,
@@ -54,6 +56,7 @@ impl Goodbye {
         Self::BadRequest,
         Self::TooLarge,
         Self::Limited,
+        Self::Replaced,
         Self::Internal,
     ];
 
@@ -75,6 +78,7 @@ impl Goodbye {
             Self::BadRequest => 4005,
             Self::TooLarge => 4006,
             Self::Limited => 4007,
+            Self::Replaced => 4008,
         }
     }
 
@@ -95,6 +99,7 @@ impl Goodbye {
             Self::BadRequest => "bad_request",
             Self::TooLarge => "too_large",
             Self::Limited => "rate_limited",
+            Self::Replaced => "replaced",
             Self::Internal => "internal",
         }
     }
@@ -102,6 +107,12 @@ impl Goodbye {
     /// Whether the client should come back with what it has.
     pub const fn reconnect(self) -> bool {
         self.code() < 4000
+    }
+
+    /// Whether somebody wants the session gone, so that it leaves the topics that it is a member of at once. Others
+    /// may come back before they are missed.
+    pub const fn is_wanted(self) -> bool {
+        matches!(self, Self::Disconnected | Self::Revoked | Self::Replaced)
     }
 
     /// The verdict for an error of this kind that ends a session.

@@ -7,7 +7,8 @@ use fanfare_bus::Bus;
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::Clock;
 
-use crate::{Options, Registry};
+use crate::quota::Quotas;
+use crate::{Hooks, Options, Registry};
 
 /// What a gateway is made with: cheap to clone, one per worker (its [`Bus`] is that worker's).
 #[derive(Clone)]
@@ -16,8 +17,16 @@ pub struct Node {
     pub auth: Auth,
     /// Topics.
     pub bus: Bus,
+    /// Who is where.
+    pub presence: fanfare_presence::Handle,
+    /// Named consumers, with their cursors.
+    pub consumers: fanfare_consumer::Handle,
     /// Sessions.
     pub sessions: Registry,
+    /// How much users, tenants and addresses may have and do.
+    pub quotas: Quotas,
+    /// Who decides elsewhere, if anybody does.
+    pub hooks: Option<Arc<dyn Hooks>>,
     /// Limits of sessions.
     pub options: Arc<Options>,
     /// The time.
@@ -30,7 +39,12 @@ impl Node {
     /// The same node for another worker.
     #[must_use]
     pub fn on_worker(&self, worker: usize) -> Self {
-        Self { bus: self.bus.on_worker(worker), sessions: self.sessions.on_worker(worker), ..self.clone() }
+        Self {
+            bus: self.bus.on_worker(worker),
+            consumers: self.consumers.on_worker(worker),
+            sessions: self.sessions.on_worker(worker),
+            ..self.clone()
+        }
     }
 
     /// Starts what this worker does. Call once per worker, on its runtime.

@@ -2,7 +2,9 @@
 
 use fanfare_bus::{Direction, OnSlow};
 use fanfare_model::{Draft, Position, Timestamp, Topic};
+use serde_json::value::RawValue;
 
+use super::Continuation;
 use crate::From;
 
 /// A number that the client chose, given back with the reply.
@@ -24,14 +26,7 @@ pub enum Command {
     /// Say who it is.
     Connect(Connect),
     /// Begin to receive a topic.
-    Subscribe {
-        /// Which topic.
-        topic: Topic,
-        /// Where to begin.
-        from: From,
-        /// What happens when it falls behind, in place of the policy's choice.
-        on_slow: Option<OnSlow>,
-    },
+    Subscribe(Subscribe),
     /// Stop receiving a topic.
     Unsubscribe {
         /// Which topic.
@@ -46,6 +41,13 @@ pub enum Command {
     },
     /// Read events that are kept.
     History(HistoryQuery),
+    /// Be in a topic, or see who is.
+    Presence {
+        /// Which topic.
+        topic: Topic,
+        /// What to do.
+        act: PresenceAct,
+    },
     /// Go on with a new token.
     Refresh {
         /// The token.
@@ -70,11 +72,71 @@ impl std::fmt::Debug for Token {
 pub struct Connect {
     /// A token, or an API key for the client door. Without it the client is anonymous, where that is allowed.
     pub token: Option<Token>,
+    /// A resume token, in its place: the session that it was given to goes on.
+    pub resume: Option<Token>,
+    /// Every topic of this is subscribed to, from there.
+    pub cursor: Option<Continuation>,
     /// What the client program is called.
     pub name: Option<String>,
     /// Its version.
     pub version: Option<String>,
 }
+
+/// What to receive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscribe {
+    /// Which topic.
+    pub topic: Topic,
+    /// Where to begin.
+    pub from: From,
+    /// What happens when it falls behind, in place of the policy's choice.
+    pub on_slow: Option<OnSlow>,
+    /// Whether it is also told who is there.
+    pub presence: bool,
+}
+
+impl Subscribe {
+    /// To receive `topic` from `from` on, as its policy says.
+    pub fn new(topic: Topic, from: From) -> Self {
+        Self { topic, from, on_slow: None, presence: false }
+    }
+}
+
+/// What to do about who is in a topic.
+#[derive(Debug, Clone)]
+pub enum PresenceAct {
+    /// Become a member, or replace what one says of oneself.
+    Enter(Option<Box<RawValue>>),
+    /// Change what one says of oneself: a JSON merge patch (RFC 7396).
+    Update(Box<RawValue>),
+    /// Be a member no more.
+    Leave,
+    /// Read who is there.
+    Read {
+        /// The `next` of the page before.
+        after: Option<String>,
+        /// At most so many.
+        limit: Option<usize>,
+    },
+}
+
+impl PartialEq for PresenceAct {
+    /// JSON is compared as it is written.
+    fn eq(&self, other: &Self) -> bool {
+        let text = |json: &Option<Box<RawValue>>| json.as_deref().map(|json| json.get().to_owned());
+        match (self, other) {
+            (Self::Enter(ours), Self::Enter(theirs)) => text(ours) == text(theirs),
+            (Self::Update(ours), Self::Update(theirs)) => ours.get() == theirs.get(),
+            (Self::Leave, Self::Leave) => true,
+            (Self::Read { after, limit }, Self::Read { after: other_after, limit: other_limit }) => {
+                after == other_after && limit == other_limit
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for PresenceAct {}
 
 /// Which events to read.
 #[derive(Debug, Clone, PartialEq, Eq)]

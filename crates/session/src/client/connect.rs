@@ -1,16 +1,17 @@
-//! Coming in, going on with a new token, and being sent away.
+//! Coming in, going on where an earlier connection was lost, and being sent away.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use fanfare_auth::{Action, Door, Principal, Reason};
-use fanfare_model::{Invalid, SessionId, Topic};
+use fanfare_auth::{Door, Principal, Refusal};
+use fanfare_model::{Cursor, Invalid, Topic};
+use futures_util::FutureExt as _;
 use rand::Rng as _;
 
-use super::{Client, Connect, Done, Error, Failure, Push, Reply, RequestId, Stage, UNSUBSCRIBED_PERMISSION};
-use crate::{From, Goodbye, Nudge, Session, SessionInfo, TooMany, access};
+use super::{Client, Connect, Continuation, Error, Failure, Push, Reply, RequestId, Stage, Subscribe};
+use crate::access::{self, Denied, Entered, Standing, Visitor};
+use crate::{From, Goodbye, Session};
 
 /// The most bytes of a client program's name with its version.
 const NAME_BYTES_MAX: usize = 128;
@@ -29,19 +30,37 @@ impl Client {
         if self.is_connected() {
             return Err(Error::AlreadyConnected.into());
         }
-        let name =
-            program(&connect).map_err(|error| Failure { error: error.into(), ends: Some(Goodbye::BadRequest) })?;
-        let principal =
-            access::authenticate(&self.host.node, Door::Client, connect.token.as_ref().map(|token| token.0.as_str()))
-                .map_err(|refusal| Failure { ends: Some(verdict(refusal.reason())), error: refusal.into() })?;
-        self.admit(id, principal, name).await
+        let bad_request = |error: Invalid| Failure { error: error.into(), ends: Some(Goodbye::BadRequest) };
+        let name = program(&connect).map_err(bad_request)?;
+        let credential = match (connect.token, connect.resume) {
+            (Some(_), Some(_)) => {
+                let both = "stands beside `resume`; one of them says who it is: `token` if `resume` was refused";
+                return Err(bad_request(Invalid::new("token", both)));
+            }
+            (token, resume) => token.or(resume),
+        };
+        let credential = credential.as_ref().map(|token| token.0.as_str());
+        let principal = access::admit(&self.host.node, Door::Client, credential).await.map_err(turned_away)?;
+        self.admit(id, principal, name, connect.cursor).await
     }
 
     /// Takes in a client whose credentials came with the handshake. `Err` means that the session is over.
     pub async fn enter(&mut self, principal: Principal) -> Result<(), Goodbye> {
-        let Err(failure) = self.admit(None, principal, None).await else { return Ok(()) };
+        self.enter_at(principal, None).await
+    }
+
+    /// As [`Client::enter`]; its topics go on from `cursor`.
+    pub async fn enter_at(&mut self, principal: Principal, cursor: Option<Continuation>) -> Result<(), Goodbye> {
+        let Err(failure) = self.admit(None, principal, None, cursor).boxed().await else { return Ok(()) };
         self.reply(None, &Reply::Error(failure.error));
         failure.ends.map_or(Ok(()), Err)
+    }
+
+    /// Tells a client that its credentials, which came with the handshake, are no good. The session is over.
+    pub fn refuse(&mut self, refusal: Refusal) -> Goodbye {
+        let Failure { error, ends } = turned_away(refusal);
+        self.reply(None, &Reply::Error(error));
+        ends.unwrap_or(Goodbye::Unauthenticated)
     }
 
     async fn admit(
@@ -49,78 +68,55 @@ impl Client {
         id: Option<RequestId>,
         principal: Principal,
         name: Option<Arc<str>>,
+        cursor: Option<Continuation>,
     ) -> Result<(), Failure> {
         let Stage::Arrived(peer) = &self.stage else { return Err(Error::AlreadyConnected.into()) };
-        let now = self.host.node.clock.now();
-        let info = SessionInfo {
-            id: SessionId::generate(),
-            tenant: principal.tenant.clone(),
-            user: principal.user.clone(),
-            protocol: self.host.protocol,
-            connected_at: now,
-            expires_at: principal.expires_at,
-            address: peer.address,
-            client: name.or_else(|| peer.agent.clone()),
-        };
-        let ping_every = self.host.node.options.ping_interval.get().as_secs();
-        let connected = Reply::Connected {
-            session: info.id.clone(),
-            user: info.user.clone(),
-            expires_in: self.expires_in(&principal),
-            ping_every: (ping_every > 0).then_some(ping_every),
-        };
-        let topics = principal.subscribe.clone();
-        let session = self.host.node.sessions.register(info, Arc::new(principal)).map_err(|limit| {
-            let goodbye = match limit {
-                TooMany::OnNode => Goodbye::Overloaded,
-                TooMany::OfUser => Goodbye::Limited,
-                TooMany::Draining => Goodbye::Draining,
-            };
-            Failure { error: limit.into(), ends: Some(goodbye) }
-        })?;
+        let client = name.or_else(|| peer.agent.clone());
+        let visitor = Visitor { protocol: self.host.protocol, address: peer.address, client };
+        let expires_in = self.expires_in(&principal);
+        let entered = access::enter(&self.host.node, principal, visitor).await.map_err(turned_away)?;
+        let Entered { session, resumed, resume, standing, member_of } = entered;
+        let info = session.info();
         self.stage = Stage::Connected(Arc::new(session));
-        self.reply(id, &connected);
-        for topic in topics {
-            self.subscribe_for(topic).await;
-        }
+        let ping_every = self.host.node.options.ping_interval.get().as_secs();
+        self.reply(
+            id,
+            &Reply::Connected {
+                session: info.id,
+                user: info.user,
+                expires_in,
+                ping_every: (ping_every > 0).then_some(ping_every),
+                resume: resume.map(|sealed| sealed.text),
+                resumed,
+            },
+        );
+        self.stay(member_of).await;
+        self.go_on(standing, cursor).await;
         Ok(())
     }
 
-    /// Subscribes to a topic that the token names, and says how it went.
-    async fn subscribe_for(&mut self, topic: Topic) {
-        if self.topics.iter().any(|(_, known)| *known == topic) {
-            return;
+    /// Subscribes to the topics that the client need not ask for, and to those that it goes on with. Says how it went
+    /// with each.
+    async fn go_on(&mut self, standing: Vec<Standing>, cursor: Option<Continuation>) {
+        let from = |topic: &Topic| {
+            let position = cursor.as_ref().and_then(|cursor| cursor.position_of(topic));
+            position.map_or(From::Now, |position| From::Cursor(Cursor::One(position)))
+        };
+        for Standing { topic, granted } in standing {
+            let from = from(&topic);
+            let done = if granted {
+                self.subscribe_granted(topic, &from).await
+            } else {
+                self.subscribe(Subscribe::new(topic, from)).await
+            };
+            self.tell(done);
         }
-        match self.subscribe(topic, &From::Now, None).await {
-            Ok(done) => {
-                self.reply(None, &done.reply);
-                done.pushes.iter().for_each(|push| self.push(push));
+        for topic in cursor.iter().flat_map(Continuation::topics) {
+            if self.subscription(topic).is_none() {
+                let done = self.subscribe(Subscribe::new(topic.clone(), from(topic))).await;
+                self.tell(done);
             }
-            Err(failure) => self.reply(None, &Reply::Error(failure.error)),
         }
-    }
-
-    pub(super) fn refresh(&mut self, token: &str) -> Result<Done, Failure> {
-        let principal = access::authenticate(&self.host.node, Door::Client, Some(token))?;
-        let session = self.session()?;
-        let now = session.principal();
-        if principal.tenant != now.tenant || principal.user != now.user {
-            return Err(Error::OtherIdentity.into());
-        }
-        let expires_in = self.expires_in(&principal);
-        let mut pushes = Vec::new();
-        let reader = &mut self.reader;
-        self.topics.retain(|(subscription, topic)| {
-            let stays = principal.may(Action::Subscribe, topic);
-            if !stays {
-                reader.unsubscribe(*subscription);
-                let (code, reason) = UNSUBSCRIBED_PERMISSION;
-                pushes.push(Push::Unsubscribed { topic: topic.clone(), code, reason });
-            }
-            stays
-        });
-        self.session()?.refresh(Arc::new(principal));
-        Ok(Done { reply: Reply::Refreshed { expires_in }, pushes })
     }
 
     pub(super) fn session(&self) -> Result<&Arc<Session>, Error> {
@@ -136,21 +132,20 @@ impl Client {
     }
 
     /// Whole seconds, rounded down: a client that refreshes by it is never late.
-    fn expires_in(&self, principal: &Principal) -> Option<u64> {
+    pub(super) fn expires_in(&self, principal: &Principal) -> Option<u64> {
         principal.expires_at.map(|at| at.since(self.host.node.clock.now()).as_secs())
-    }
-
-    /// Waits for the next nudge of the registry. A client that is not connected gets none.
-    pub fn poll_nudge(&self, cx: &mut Context<'_>) -> Poll<Nudge> {
-        match &self.stage {
-            Stage::Connected(session) => session.poll_nudge(cx),
-            Stage::Arrived(_) => Poll::Pending,
-        }
     }
 
     /// Puts a sign of life in the outbox.
     pub fn ping(&mut self) {
         self.push(&Push::Ping);
+    }
+
+    /// It ends on purpose: it leaves every topic that it is a member of at once, instead of being missed for a while.
+    pub async fn leave_all(&mut self) {
+        if let Stage::Connected(session) = &self.stage {
+            session.leave().await;
+        }
     }
 
     /// Puts the verdict in the outbox and marks the session as over.
@@ -168,13 +163,10 @@ impl Client {
     }
 }
 
-/// The verdict for credentials that were refused.
-fn verdict(reason: Reason) -> Goodbye {
-    match reason {
-        Reason::Expired => Goodbye::Expired,
-        Reason::Revoked => Goodbye::Revoked,
-        _ => Goodbye::Unauthenticated,
-    }
+/// Whoever is not let in is told, and sent away.
+fn turned_away(denied: impl Into<Denied>) -> Failure {
+    let denied = denied.into();
+    Failure { ends: Some(denied.goodbye()), error: denied.into() }
 }
 
 /// How long a client should wait before it comes back: spread at random, so that many do not come at once.
@@ -190,7 +182,8 @@ fn retry_after(goodbye: Goodbye, drain_window: Duration) -> Option<Duration> {
         | Goodbye::Disconnected
         | Goodbye::BadRequest
         | Goodbye::TooLarge
-        | Goodbye::Limited => return None,
+        | Goodbye::Limited
+        | Goodbye::Replaced => return None,
     };
     Some(rand::rng().random_range(most / 10..=most))
 }
@@ -234,7 +227,7 @@ mod tests {
     fn a_program_names_itself() {
         let of = |name: Option<&str>, version: Option<&str>| {
             let text = |t: Option<&str>| t.map(ToOwned::to_owned);
-            program(&Connect { token: None, name: text(name), version: text(version) })
+            program(&Connect { name: text(name), version: text(version), ..Connect::default() })
         };
         assert_eq!(of(Some("web"), Some("1.2")).unwrap().as_deref(), Some("web/1.2"));
         assert_eq!(of(Some("web"), None).unwrap().as_deref(), Some("web"));

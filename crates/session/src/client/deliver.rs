@@ -20,7 +20,7 @@ impl Client {
     /// that the session is over. Call it only when the outbox is empty: then a client that reads slowly holds a
     /// cursor and one batch, not a queue.
     pub fn poll_deliver(&mut self, cx: &mut Context<'_>, budget: Budget) -> Poll<Result<(), Goodbye>> {
-        if self.topics.is_empty() {
+        if self.subscriptions.is_empty() {
             return Poll::Pending;
         }
         let mut deliveries = DELIVERIES.take();
@@ -40,7 +40,11 @@ impl Client {
         let (mut events, mut longest): (u64, Option<Timestamp>) = (0, None);
         for delivery in deliveries.drain(..) {
             match delivery {
-                Delivery::Event { entry, .. } => {
+                Delivery::Event { id, entry } => {
+                    if let Some(topic) = self.presence.as_ref().and_then(|presence| presence.watched(id)) {
+                        self.out.push(self.dialect.signal(topic, &entry));
+                        continue;
+                    }
                     self.out.push(self.dialect.event(&entry));
                     events += 1;
                     if longest.is_none() && entry.event.time > self.listening_since {
@@ -48,6 +52,9 @@ impl Client {
                     }
                 }
                 Delivery::Gap { id, gap, position } => {
+                    if self.has_missed_signals(id) {
+                        continue;
+                    }
                     if let Some(topic) = self.topic_of(id) {
                         self.push(&Push::Gap { topic, gap, position });
                     }
@@ -55,12 +62,12 @@ impl Client {
                 // It may come back and resume, as its policy says.
                 Delivery::Ended { why: Ended::Slow, .. } => return Err(Goodbye::Slow),
                 Delivery::Ended { id, why: Ended::Unavailable } => {
+                    let Some(topic) = self.topic_of(id) else { continue };
+                    self.unwatch(&topic);
+                    self.subscriptions.retain(|known| known.id != id);
                     self.reader.unsubscribe(id);
-                    if let Some(topic) = self.topic_of(id) {
-                        let (code, reason) = UNAVAILABLE;
-                        self.push(&Push::Unsubscribed { topic, code, reason });
-                    }
-                    self.topics.retain(|(known, _)| *known != id);
+                    let (code, reason) = UNAVAILABLE;
+                    self.push(&Push::Unsubscribed { topic, code, reason });
                 }
             }
         }
@@ -72,7 +79,17 @@ impl Client {
         Ok(())
     }
 
+    /// Whether this is of a companion; then the members have to be told again.
+    fn has_missed_signals(&mut self, id: SubscriptionId) -> bool {
+        let Some(presence) = &mut self.presence else { return false };
+        let Some(topic) = presence.watched(id).cloned() else { return false };
+        presence.missed(topic);
+        true
+    }
+
+    /// The topic of a subscription, or that of which a companion is watched.
     fn topic_of(&self, id: SubscriptionId) -> Option<Topic> {
-        self.topics.iter().find(|(known, _)| *known == id).map(|(_, topic)| topic.clone())
+        let own = self.subscriptions.iter().find(|known| known.id == id).map(|known| &known.topic);
+        own.or_else(|| self.presence.as_ref()?.watched(id)).cloned()
     }
 }

@@ -1,9 +1,11 @@
 //! Why a command was not carried out.
 
+use std::time::Duration;
+
 use fanfare_auth::Refusal;
 use fanfare_model::{Invalid, Kind, Topic};
 
-use crate::TooMany;
+use crate::access::Denied;
 
 /// Errors of a client's commands. Their texts are for the client.
 #[derive(Debug, thiserror::Error)]
@@ -12,15 +14,15 @@ pub enum Error {
     /// The request is wrong.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The credentials are no good, or do not allow it.
+    /// It may not do that.
     #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// There are too many sessions.
-    #[error(transparent)]
-    TooMany(#[from] TooMany),
+    Denied(#[from] Denied),
     /// The bus could not do it.
     #[error(transparent)]
     Bus(#[from] fanfare_bus::Error),
+    /// Presence could not do it.
+    #[error(transparent)]
+    Presence(#[from] fanfare_presence::Error),
     /// It has not said who it is.
     #[error("the first message must be `connect`")]
     NotConnected,
@@ -36,12 +38,6 @@ pub enum Error {
     /// It receives as many topics as it may.
     #[error("a session may have at most {0} subscriptions")]
     TooManySubscriptions(usize),
-    /// Clients may not publish there.
-    #[error("topics of kind `{0}` do not take events from clients (`client_publish` of the kind's policy)")]
-    ClientPublishOff(String),
-    /// A refresh with somebody else's token.
-    #[error("the new token is of another user or tenant than this session")]
-    OtherIdentity,
     /// A place in a life of the log that is over.
     #[error("the position belongs to another life of this topic's log")]
     AnotherLife,
@@ -58,13 +54,12 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Invalid(_) => Kind::Invalid,
-            Self::Refused(refusal) => refusal.kind(),
-            Self::TooMany(limit) => limit.kind(),
+            Self::Denied(denied) => denied.kind(),
             Self::Bus(error) => error.kind(),
+            Self::Presence(error) => error.kind(),
             Self::NotConnected => Kind::Unauthenticated,
             Self::AlreadyConnected | Self::AlreadySubscribed(_) | Self::AnotherLife => Kind::Conflict,
             Self::NotSubscribed(_) => Kind::NotFound,
-            Self::ClientPublishOff(_) | Self::OtherIdentity => Kind::Denied,
             Self::TooManySubscriptions(_) | Self::TooFast(_) => Kind::Limited,
             Self::Timeout => Kind::Timeout,
         }
@@ -73,14 +68,33 @@ impl Error {
     /// The stable code on the wire: the refusal's own where there is one, else that of the kind.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Refused(refusal) => refusal.code(),
+            Self::Denied(denied) => denied.code(),
+            Self::Bus(error) => error.code(),
             other => other.kind().code(),
         }
     }
 
     /// Whether the same request may succeed later without being changed.
     pub fn retryable(&self) -> bool {
-        // The number of subscriptions does not fall by waiting.
-        self.kind().retryable() && !matches!(self, Self::TooManySubscriptions(_))
+        match self {
+            Self::Denied(denied) => denied.retryable(),
+            // What is held does not become less by waiting.
+            Self::TooManySubscriptions(_) | Self::Presence(fanfare_presence::Error::TooManyTopics { .. }) => false,
+            other => other.kind().retryable(),
+        }
+    }
+
+    /// After how long the same request may be made again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Denied(denied) => denied.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Denied(refusal.into())
     }
 }

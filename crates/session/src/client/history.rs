@@ -1,45 +1,55 @@
 //! Reading events that are kept.
 
-use fanfare_auth::Action;
+use fanfare_auth::{Action, Principal};
 use fanfare_bus::{Direction, Read, ReadFrom};
 use fanfare_model::{Invalid, TopicKey};
 
-use super::{Anchor, Client, Done, Error, Failure, HistoryPage, HistoryQuery, Place, Reply};
+use super::{Anchor, Client, Done, Error, Failure, HistoryPage, HistoryQuery, Limits, Place, Reply};
+use crate::Node;
 
 /// How many events a client gets that does not say how many: a screenful or two.
 const EVENTS_DEFAULT: usize = 100;
 
 impl Client {
     pub(super) async fn history(&mut self, query: HistoryQuery) -> Result<Done, Failure> {
-        let principal = self.principal()?;
-        principal.authorize(Action::History, &query.topic)?;
-        let limits = &self.host.limits;
-        let plan = Plan::of(&query, limits.history_events_max)?;
-        let read = Read {
-            topic: TopicKey::new(principal.tenant.clone(), query.topic.clone()),
-            from: plan.from,
-            direction: plan.direction,
-            limit: plan.limit,
-            bytes_max: limits.history_bytes_max,
-            age_max: self.host.node.bus.policy(&query.topic).keep.age_max,
-        };
-        let mut page = self.host.node.bus.read(read).await?;
-        if let Some(Place::Position(position)) = plan.place
-            && position.epoch != page.head.last.epoch
-        {
-            return Err(Error::AnotherLife.into());
-        }
-        if plan.turn {
-            page.events.reverse();
-        }
-        Ok(Done::quiet(Reply::History(HistoryPage {
-            topic: query.topic,
-            events: page.events,
-            more: page.more && plan.limit > 0,
-            position: page.head.last,
-            first: page.head.first,
-        })))
+        let (principal, host) = (self.principal()?, &self.host);
+        Ok(Done::quiet(Reply::History(read_history(&host.node, &host.limits, &principal, query).await?)))
     }
+}
+
+/// Reads events that are kept, if `principal` may.
+pub async fn read_history(
+    node: &Node,
+    limits: &Limits,
+    principal: &Principal,
+    query: HistoryQuery,
+) -> Result<HistoryPage, Error> {
+    principal.authorize(Action::History, &query.topic)?;
+    let plan = Plan::of(&query, limits.history_events_max)?;
+    let read = Read {
+        topic: TopicKey::new(principal.tenant.clone(), query.topic.clone()),
+        from: plan.from,
+        direction: plan.direction,
+        limit: plan.limit,
+        bytes_max: limits.history_bytes_max,
+        age_max: node.bus.policy(&query.topic).keep.age_max,
+    };
+    let mut page = node.bus.read(read).await?;
+    if let Some(Place::Position(position)) = plan.place
+        && position.epoch != page.head.last.epoch
+    {
+        return Err(Error::AnotherLife);
+    }
+    if plan.turn {
+        page.events.reverse();
+    }
+    Ok(HistoryPage {
+        topic: query.topic,
+        events: page.events,
+        more: page.more && plan.limit > 0,
+        position: page.head.last,
+        first: page.head.first,
+    })
 }
 
 /// How a query is read from the log.

@@ -1,4 +1,5 @@
-//! What a bidirectional client may do, once for every protocol: connect, subscribe, publish, read history, refresh.
+//! What a bidirectional client may do, once for every protocol: connect, subscribe, publish, read history, be present,
+//! refresh, resume.
 //!
 //! A [`Client`] is the state of one such session. A transport feeds it the [`Request`]s that its [`Dialect`] has
 //! read, polls it for deliveries and nudges, and sends what gathers in its [`Outbox`]. It knows no wire format and
@@ -6,8 +7,10 @@
 //!
 //! Reading order: [`Command`], [`Reply`] and [`Push`], [`Dialect`], [`Client`], [`Outbox`], [`Error`].
 
+mod chores;
 mod command;
 mod connect;
+mod continuation;
 mod deliver;
 mod dialect;
 mod error;
@@ -15,26 +18,32 @@ mod history;
 mod host;
 mod outbox;
 mod pace;
+mod presence;
 mod publish;
+mod refresh;
 mod reply;
 mod subscribe;
 
 use std::sync::{Arc, Weak};
 
-use fanfare_bus::{Reader, Serve, SubscriptionId};
-use fanfare_model::{Timestamp, Topic};
+use fanfare_bus::{Reader, Serve};
+use fanfare_model::Timestamp;
 use futures_util::FutureExt as _;
 
-pub use command::{Anchor, Command, Connect, HistoryQuery, Place, Request, RequestId, Token};
+pub use command::{Anchor, Command, Connect, HistoryQuery, Place, PresenceAct, Request, RequestId, Subscribe, Token};
 pub use connect::Peer;
-pub use dialect::{Dialect, Incoming, Unreadable};
+pub use continuation::Continuation;
+pub use dialect::{Dialect, Incoming, Payload, Unreadable};
 pub use error::Error;
+pub use history::read_history;
 pub use host::{Host, Limits};
 pub use outbox::Outbox;
-pub use reply::{HistoryPage, Push, Reply, UNAVAILABLE, UNSUBSCRIBED_PERMISSION};
+pub use reply::{HistoryPage, Push, Reply, UNAVAILABLE, UNSUBSCRIBED_BY_SERVER, UNSUBSCRIBED_PERMISSION};
 
-use crate::{Goodbye, Nudge, Session};
+use crate::{Goodbye, Session};
 use pace::Pace;
+use presence::Presence;
+use subscribe::Subscription;
 
 /// One client session.
 pub struct Client {
@@ -42,9 +51,11 @@ pub struct Client {
     dialect: Arc<dyn Dialect>,
     stage: Stage,
     reader: Reader,
-    /// The topics of its subscriptions. At most `subscriptions_max`, and looked through for commands only, never
-    /// for an event.
-    topics: Vec<(SubscriptionId, Topic)>,
+    /// At most `subscriptions_max`, and looked through for commands only, never for an event.
+    subscriptions: Vec<Subscription>,
+    presence: Option<Box<Presence>>,
+    /// The application wants something of it.
+    has_orders: bool,
     pace: Pace,
     out: Outbox,
     /// Events appended after this are live ones, for the metrics.
@@ -69,7 +80,9 @@ impl Client {
             dialect,
             stage: Stage::Arrived(Box::new(peer)),
             reader,
-            topics: Vec::new(),
+            subscriptions: Vec::new(),
+            presence: None,
+            has_orders: false,
             pace,
             out: Outbox::default(),
             listening_since: Timestamp::default(),
@@ -102,6 +115,7 @@ impl Client {
         let (id, command) = match incoming {
             Incoming::Request(request) => (request.id, Ok(request.command)),
             Incoming::Unreadable(unreadable) => (unreadable.id, Err(Error::Invalid(unreadable.error))),
+            Incoming::Chores => return self.do_chores().boxed().await,
         };
         let done = match self.pace.spend() {
             Ok(()) => match command {
@@ -119,7 +133,7 @@ impl Client {
 
     async fn carry_out(&mut self, id: Option<RequestId>, command: Command) -> Result<(), Failure> {
         let command = match command {
-            Command::Connect(connect) => return self.connect(id, connect).await,
+            Command::Connect(connect) => return self.connect(id, connect).boxed().await,
             Command::Ping => {
                 self.reply(id, &Reply::Pong);
                 return Ok(());
@@ -132,11 +146,12 @@ impl Client {
         // Boxed, so that the connection's future does not keep the room of its widest command.
         let done = async {
             match command {
-                Command::Subscribe { topic, from, on_slow } => self.subscribe(topic, &from, on_slow).boxed().await,
-                Command::Unsubscribe { topic } => self.unsubscribe(&topic),
+                Command::Subscribe(wish) => self.subscribe(wish).boxed().await,
+                Command::Unsubscribe { topic } => self.unsubscribe(topic).boxed().await,
                 Command::Publish { topic, draft } => self.publish(topic, draft).boxed().await,
                 Command::History(query) => self.history(query).boxed().await,
-                Command::Refresh { token } => self.refresh(&token.0),
+                Command::Presence { topic, act } => self.presence(topic, act).boxed().await,
+                Command::Refresh { token } => self.refresh(&token.0).boxed().await,
                 Command::Connect(_) | Command::Ping => Ok(Done::quiet(Reply::Pong)),
             }
         };
@@ -144,7 +159,7 @@ impl Client {
             biased;
             done = tokio::time::timeout(time, done) => done.map_err(|_| Error::Timeout)??,
             // A session that is over does not wait for a log that is stuck.
-            goodbye = ended(&session) => return Err(Failure { error: Error::Timeout, ends: Some(goodbye) }),
+            goodbye = session.ended() => return Err(Failure { error: Error::Timeout, ends: Some(goodbye) }),
         };
         if id.is_some() {
             self.reply(id, &done.reply);
@@ -171,15 +186,6 @@ impl Client {
     }
 }
 
-/// Waits until the node ends a session. A reminder to ping that comes meanwhile is passed over: the next is not far.
-async fn ended(session: &Session) -> Goodbye {
-    loop {
-        if let Nudge::End(goodbye) = session.nudged().await {
-            return goodbye;
-        }
-    }
-}
-
 /// A command that was carried out.
 struct Done {
     reply: Reply,
@@ -202,6 +208,8 @@ struct Failure {
 
 impl<E: Into<Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: error.into(), ends: None }
+        let error = error.into();
+        let ends = if let Error::Denied(denied) = &error { denied.ends() } else { None };
+        Self { error, ends }
     }
 }

@@ -57,6 +57,34 @@ impl Outbox {
         scratch
     }
 
+    /// Takes as many frames as fit in `room` bytes, the first in any case. One that goes alone is not copied. Empty only
+    /// if the outbox is.
+    pub fn take(&mut self, room: usize) -> Bytes {
+        let Some(first) = self.first.take() else { return Bytes::new() };
+        let mut size = first.len();
+        let more = self.rest.iter().take_while(|frame| {
+            size = size.saturating_add(frame.len());
+            size <= room
+        });
+        let more = more.count();
+        let taken = if more == 0 {
+            first
+        } else {
+            let length = first.len() + self.rest.iter().take(more).map(Bytes::len).sum::<usize>();
+            let mut taken = Vec::with_capacity(length);
+            taken.extend_from_slice(&first);
+            self.rest.drain(..more).for_each(|frame| taken.extend_from_slice(&frame));
+            Bytes::from(taken)
+        };
+        self.bytes -= taken.len();
+        self.first = self.rest.pop_front();
+        if self.first.is_none() {
+            // A burst must not leave its queue behind in an idle connection.
+            self.rest = VecDeque::new();
+        }
+        taken
+    }
+
     /// Forgets `count` bytes, which have been sent.
     pub fn sent(&mut self, mut count: usize) {
         self.bytes = self.bytes.saturating_sub(count);
@@ -81,6 +109,25 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_are_taken_in_order_and_a_lone_one_is_not_copied() {
+        for (room, expected) in
+            [(0, &["abc", "d", "efgh", "ij"][..]), (4, &["abcd", "efgh", "ij"]), (99, &["abcdefghij"])]
+        {
+            let mut outbox = Outbox::default();
+            for frame in ["abc", "d", "efgh", "ij"] {
+                outbox.push(Bytes::from_static(frame.as_bytes()));
+            }
+            let taken: Vec<_> =
+                std::iter::repeat_with(|| outbox.take(room)).take_while(|taken| !taken.is_empty()).collect();
+            assert_eq!(taken, expected, "{room}");
+            assert_eq!((outbox.bytes(), outbox.rest.capacity()), (0, 0));
+        }
+        let (mut outbox, frame) = (Outbox::default(), Bytes::from(vec![1; 100]));
+        outbox.push(frame.clone());
+        assert_eq!(outbox.take(1).as_ptr(), frame.as_ptr());
+    }
 
     #[test]
     fn frames_leave_in_order_in_pieces_of_any_size() {

@@ -1,22 +1,23 @@
 //! Publishing from a client.
 
-use fanfare_auth::Action;
+use std::sync::Arc;
+
 use fanfare_model::{Draft, Source, Topic};
 
 use super::{Client, Done, Error, Failure, Reply};
+use crate::access;
 
 impl Client {
-    /// Both must allow it: the grant (who may) and the topic's policy (whether clients may at all).
-    pub(super) async fn publish(&mut self, topic: Topic, mut draft: Draft) -> Result<Done, Failure> {
-        let principal = self.principal()?;
-        principal.authorize(Action::Publish, &topic)?;
-        if !self.host.node.bus.policy(&topic).client_publish {
-            return Err(Error::ClientPublishOff(topic.kind().to_owned()).into());
-        }
+    /// Who published it and through what is the server's to say, whatever the application put in its place.
+    pub(super) async fn publish(&mut self, topic: Topic, draft: Draft) -> Result<Done, Failure> {
+        let session = Arc::clone(self.session()?);
+        let node = &self.host.node;
+        let mut draft = access::may_publish(node, &session, &topic, draft).await?;
+        let principal = session.principal();
         draft.user.clone_from(&principal.user);
         draft.source = Some(Source::new(self.host.protocol.as_str())?);
         let event_id = draft.id.clone();
-        let answers = self.host.node.bus.publish(&principal.tenant, vec![(topic.clone(), draft)]).await;
+        let answers = node.bus.publish(&principal.tenant, vec![(topic.clone(), draft)]).await;
         let mut answers = answers.map_err(|refused| refused.error)?;
         let Some(answer) = answers.pop() else { return Err(Error::Timeout.into()) };
         let appended = answer?;

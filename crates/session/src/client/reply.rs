@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fanfare_bus::State;
 use fanfare_model::{Event, Gap, Position, SessionId, Topic, UserId};
+use fanfare_presence::Members;
 
 use super::Error;
 use crate::Goodbye;
@@ -12,6 +13,8 @@ use crate::Goodbye;
 pub const UNSUBSCRIBED_PERMISSION: (u16, &str) = (2501, "permission ended");
 /// The code of [`Push::Unsubscribed`] when the topic's log cannot be read now.
 pub const UNAVAILABLE: (u16, &str) = (2502, "unavailable");
+/// The code of [`Push::Unsubscribed`] when the application has ended the subscription.
+pub const UNSUBSCRIBED_BY_SERVER: (u16, &str) = (2503, "ended by the server");
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -26,6 +29,10 @@ pub enum Reply {
         expires_in: Option<u64>,
         /// How often, in seconds, the server sends something when there is nothing else to say.
         ping_every: Option<u64>,
+        /// A token that brings this session back, on any transport.
+        resume: Option<String>,
+        /// Whether an earlier session goes on.
+        resumed: bool,
     },
     /// It receives a topic.
     Subscribed {
@@ -54,6 +61,20 @@ pub enum Reply {
     },
     /// Events that are kept.
     History(HistoryPage),
+    /// It is a member of a topic, or is one no more.
+    Presence {
+        /// Which topic.
+        topic: Topic,
+        /// The revision as of which it is so.
+        rev: u64,
+    },
+    /// Who is in a topic.
+    Members {
+        /// Which topic.
+        topic: Topic,
+        /// A page of them.
+        members: Members,
+    },
     /// It goes on with new credentials.
     Refreshed {
         /// In how many seconds they end.
@@ -100,6 +121,25 @@ pub enum Push {
         code: u16,
         /// The code in words.
         reason: &'static str,
+    },
+    /// Who is in a topic: before the first change that is told, and again when changes were missed.
+    Members {
+        /// Which topic.
+        topic: Topic,
+        /// The first page of them.
+        members: Members,
+    },
+    /// A new resume token: the one before ends soon.
+    Resume {
+        /// The token.
+        token: String,
+        /// For how many seconds it is good.
+        expires_in: u64,
+    },
+    /// The credentials end soon.
+    Expiring {
+        /// In how many seconds.
+        expires_in: u64,
     },
     /// Something to hear, so that the client knows the connection works.
     Ping,

@@ -5,16 +5,17 @@
 //! and administrators go the same way: a session only waits for its next [`Nudge`].
 
 mod bell;
+mod orders;
 mod session;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bell::Bell;
 use fanfare_auth::Principal;
-use fanfare_model::{Clock, Kind, SessionId, Tenant, Timestamp, UserId};
+use fanfare_model::{Clock, Kind, SessionId, Tenant, Timestamp, Topic, UserId};
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
 use slab::Slab;
@@ -22,7 +23,8 @@ use tokio::sync::Notify;
 
 pub use session::Session;
 
-use crate::{Goodbye, Options, metrics as names};
+use crate::quota::Permit;
+use crate::{From, Goodbye, Options, metrics as names};
 
 /// What a session speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,15 +35,21 @@ pub enum Protocol {
     JsonLines,
     /// WebSocket, our own protocol.
     WebSocket,
+    /// gRPC, and gRPC-Web.
+    Grpc,
 }
 
 impl Protocol {
+    /// Every protocol.
+    pub const ALL: [Self; 4] = [Self::Sse, Self::JsonLines, Self::WebSocket, Self::Grpc];
+
     /// The word in the API and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sse => "sse",
             Self::JsonLines => "ndjson",
             Self::WebSocket => "websocket",
+            Self::Grpc => "grpc",
         }
     }
 }
@@ -72,8 +80,40 @@ pub struct SessionInfo {
 pub enum Nudge {
     /// It is time to ping (or to send a heartbeat).
     Ping,
+    /// Its credentials end soon ([`Options::expiry_warning`]): tell the client.
+    Expiring,
+    /// It is time for a new resume token: [`crate::access::seal`].
+    Renew,
+    /// The application wants something of it: [`Session::take_orders`].
+    Orders,
     /// It is over.
     End(Goodbye),
+}
+
+/// Something that the application wants of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Receive a topic, on the application's authority.
+    Subscribe {
+        /// Which topic.
+        topic: Topic,
+        /// From where.
+        from: From,
+    },
+    /// Receive a topic no more.
+    Unsubscribe {
+        /// Which topic.
+        topic: Topic,
+    },
+}
+
+/// Whose sessions are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// One session of a tenant.
+    Session(Tenant, SessionId),
+    /// Every session of a user.
+    User(Tenant, UserId),
 }
 
 /// A limit is reached.
@@ -138,6 +178,8 @@ struct Inner {
     table: Mutex<Table>,
     /// The last session has left.
     emptied: Notify,
+    /// Who is told of sessions that are gone.
+    presence: OnceLock<fanfare_presence::Handle>,
 }
 
 #[derive(Default)]
@@ -145,6 +187,7 @@ struct Table {
     sessions: Slab<Arc<Entry>>,
     by_id: BTreeMap<SessionId, usize>,
     by_user: HashMap<(Tenant, UserId), Vec<usize>>,
+    /// When something is due about a session's credentials: first the warning, then the end.
     expiring: BTreeSet<(Timestamp, usize)>,
     draining: bool,
 }
@@ -158,12 +201,19 @@ struct Entry {
 struct Details {
     info: SessionInfo,
     principal: Arc<Principal>,
+    /// Its key in [`Table::expiring`].
+    due: Option<Timestamp>,
+    /// What the application wants of it, in order.
+    orders: Vec<Order>,
+    /// Its place among the sessions of its user, tenant and address.
+    permit: Option<Permit>,
 }
 
 impl Registry {
     /// An empty registry.
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
-        Self { inner: Arc::new(Inner { options, clock, table: Mutex::default(), emptied: Notify::new() }), worker: 0 }
+        let (table, emptied, presence) = (Mutex::default(), Notify::new(), OnceLock::new());
+        Self { inner: Arc::new(Inner { options, clock, table, emptied, presence }), worker: 0 }
     }
 
     /// The same registry for another worker.
@@ -172,10 +222,11 @@ impl Registry {
         Self { worker, ..self.clone() }
     }
 
-    /// Takes in a session that lives on this worker. `principal` is watched for expiry and revocation.
+    /// Takes in a session that lives on this worker. `principal` is watched for expiry and revocation. If an earlier
+    /// connection of the same session is still there, this one takes its place and the other ends.
     pub fn register(&self, info: SessionInfo, principal: Arc<Principal>) -> Result<Session, TooMany> {
-        let mut table = self.inner.table.lock();
-        self.check_limits(&table, &info).inspect_err(|limit| {
+        let mut guard = self.inner.table.lock();
+        self.check_limits(&guard, &info).inspect_err(|limit| {
             let limit = match limit {
                 TooMany::OnNode => "node",
                 TooMany::OfUser => "user",
@@ -184,32 +235,65 @@ impl Registry {
             counter!(names::REFUSED, "limit" => limit).increment(1);
         })?;
         let protocol = info.protocol;
+        let table = &mut *guard;
         let key = table.sessions.vacant_key();
-        table.by_id.insert(info.id.clone(), key);
+        if let Some(earlier) = table.by_id.insert(info.id.clone(), key) {
+            table.sessions[earlier].bell.end(Goodbye::Replaced);
+        }
         if let Some(user) = &info.user {
-            table.by_user.entry((info.tenant.clone(), user.clone())).or_default().push(key);
+            let of_user = table.by_user.entry((info.tenant.clone(), user.clone())).or_default();
+            if self.inner.options.single_per_user {
+                for earlier in of_user.iter() {
+                    table.sessions[*earlier].bell.end(Goodbye::Replaced);
+                }
+            }
+            of_user.push(key);
         }
-        if let Some(at) = info.expires_at {
-            table.expiring.insert((at, key));
-        }
-        let entry = Arc::new(Entry {
-            worker: self.worker,
-            bell: Bell::default(),
-            details: Mutex::new(Details { info, principal }),
-        });
+        let due = self.due(info.expires_at);
+        table.expiring.extend(due.map(|at| (at, key)));
+        let details = Details { info, principal, due, orders: Vec::new(), permit: None };
+        let entry = Arc::new(Entry { worker: self.worker, bell: Bell::default(), details: Mutex::new(details) });
         table.sessions.insert(Arc::clone(&entry));
-        drop(table);
+        drop(guard);
         gauge!(names::SESSIONS, "protocol" => protocol.as_str()).increment(1);
         counter!(names::OPENED, "protocol" => protocol.as_str()).increment(1);
         Ok(Session::new(self.clone(), key, entry, protocol))
+    }
+
+    /// Whether there are sessions that one with `info` is going to take the place of.
+    pub(crate) fn has_room_to_make(&self, info: &SessionInfo) -> bool {
+        let table = self.inner.table.lock();
+        self.replaced_by(&table, info).next().is_some()
+    }
+
+    /// Gives back the places of the sessions that one with `info` is going to take the place of, so that it finds room.
+    pub(crate) fn make_room_for(&self, info: &SessionInfo) {
+        let table = self.inner.table.lock();
+        for key in self.replaced_by(&table, info) {
+            table.sessions[key].details.lock().permit = None;
+        }
+    }
+
+    fn replaced_by<'a>(&self, table: &'a Table, info: &SessionInfo) -> impl Iterator<Item = usize> + use<'a> {
+        let same = table.by_id.get(&info.id);
+        let user = info.user.as_ref().filter(|_| self.inner.options.single_per_user);
+        let others = user.and_then(|user| table.by_user.get(&(info.tenant.clone(), user.clone())));
+        same.into_iter().chain(others.into_iter().flatten()).copied()
     }
 
     fn check_limits(&self, table: &Table, info: &SessionInfo) -> Result<(), TooMany> {
         if table.draining {
             return Err(TooMany::Draining);
         }
+        // Who takes the place of an earlier connection, or of the user's others, makes the sessions no more for long.
+        if table.by_id.contains_key(&info.id) {
+            return Ok(());
+        }
         if table.sessions.len() >= self.inner.options.sessions_max {
             return Err(TooMany::OnNode);
+        }
+        if self.inner.options.single_per_user {
+            return Ok(());
         }
         let of_user = info.user.as_ref().and_then(|user| table.by_user.get(&(info.tenant.clone(), user.clone())));
         if of_user.is_some_and(|keys| keys.len() >= self.inner.options.sessions_per_user_max) {
@@ -284,8 +368,18 @@ impl Registry {
         keys.len()
     }
 
+    /// When something is first due about credentials that end at `expires_at`: the warning, if it lies ahead.
+    fn due(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
+        let (at, warning) = (expires_at?, self.inner.options.expiry_warning.get());
+        let ahead = at.since(self.inner.clock.now()) > warning && !warning.is_zero();
+        Some(if ahead { at.minus(warning) } else { at })
+    }
+
     /// Over how long sessions are sent away when the node stops.
     pub fn drain_window(&self) -> Duration {
         self.inner.options.drain_window.get()
     }
 }
+
+#[cfg(test)]
+mod tests;

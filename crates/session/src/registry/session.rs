@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use fanfare_auth::Principal;
+use fanfare_presence::Handle as Presence;
 use metrics::gauge;
 
-use super::{Entry, Nudge, Protocol, Registry, SessionInfo};
+use super::{Entry, Nudge, Order, Protocol, Registry, SessionInfo};
+use crate::quota::{Exceeded, Permit, Place};
 use crate::{Goodbye, metrics as names};
 
 /// A session's place in the registry; it leaves when this is dropped.
@@ -20,6 +22,21 @@ pub struct Session {
 impl Session {
     pub(super) fn new(registry: Registry, key: usize, entry: Arc<Entry>, protocol: Protocol) -> Self {
         Self { registry, key, entry, protocol }
+    }
+
+    /// With what it holds as long as it lasts; `presence` is told when it is gone.
+    #[must_use]
+    pub(crate) fn holding(self, permit: Permit, presence: &Presence) -> Self {
+        self.entry.details.lock().permit = Some(permit);
+        // One for all sessions, which are many.
+        self.registry.inner.presence.get_or_init(|| presence.clone());
+        self
+    }
+
+    /// A place for one more subscription, to be held as long as the subscription lasts; `None` where nothing is
+    /// counted.
+    pub(crate) fn subscription(&self) -> Result<Option<Place>, Exceeded> {
+        self.entry.details.lock().permit.as_ref().map(Permit::subscription).transpose()
     }
 
     /// What is known of it.
@@ -42,21 +59,46 @@ impl Session {
         std::future::poll_fn(|cx| self.poll_nudge(cx)).await
     }
 
+    /// Waits until it is over. Other nudges are kept.
+    pub async fn ended(&self) -> Goodbye {
+        std::future::poll_fn(|cx| self.entry.bell.poll_end(cx)).await
+    }
+
+    /// What the application wants of it, in order.
+    pub fn take_orders(&self) -> Vec<Order> {
+        std::mem::take(&mut self.entry.details.lock().orders)
+    }
+
     /// Marks the session as over for a reason found by its own connection.
     pub fn end(&self, goodbye: Goodbye) {
         self.entry.bell.end(goodbye);
+    }
+
+    /// Whether another connection goes on with this session.
+    pub fn is_taken_over(&self) -> bool {
+        let table = self.registry.inner.table.lock();
+        let id = &self.entry.details.lock().info.id;
+        table.by_id.get(id) != Some(&self.key)
+    }
+
+    /// It ends on purpose, its client's or the server's: it leaves every topic that it is a member of at once. Not
+    /// called, it is missed for a while (`grace` of presence), in which it may come back.
+    pub async fn leave(&self) {
+        if let Some(presence) = self.registry.inner.presence.get().filter(|_| !self.is_taken_over()) {
+            let info = self.info();
+            presence.gone(&info.tenant, &info.id).await;
+        }
     }
 
     /// The session goes on with new credentials of the same user and tenant.
     pub fn refresh(&self, principal: Arc<Principal>) {
         let mut table = self.registry.inner.table.lock();
         let mut details = self.entry.details.lock();
-        if let Some(at) = details.info.expires_at {
+        if let Some(at) = details.due {
             table.expiring.remove(&(at, self.key));
         }
-        if let Some(at) = principal.expires_at {
-            table.expiring.insert((at, self.key));
-        }
+        details.due = self.registry.due(principal.expires_at);
+        table.expiring.extend(details.due.map(|at| (at, self.key)));
         details.info.expires_at = principal.expires_at;
         details.principal = principal;
     }
@@ -69,8 +111,15 @@ impl Drop for Session {
         let entry = table.sessions.remove(self.key);
         let details = entry.details.lock();
         let info = &details.info;
-        table.by_id.remove(&info.id);
-        if let Some(at) = info.expires_at {
+        // Unless another connection goes on with it.
+        if table.by_id.get(&info.id) == Some(&self.key) {
+            table.by_id.remove(&info.id);
+            // Under the lock, so that whoever goes on with it is registered before or behind this, and then resumes.
+            if let Some(presence) = self.registry.inner.presence.get() {
+                presence.disconnected(&info.tenant, &info.id);
+            }
+        }
+        if let Some(at) = details.due {
             table.expiring.remove(&(at, self.key));
         }
         if let Some(user) = &info.user {

@@ -7,7 +7,7 @@ use fanfare_auth::Auth;
 use fanfare_lifecycle::{Lifecycle, TaskKind};
 use rand::seq::SliceRandom as _;
 
-use super::Registry;
+use super::{Entry, Registry};
 use crate::Goodbye;
 
 /// How often the registry looks for what is due. Expiry may come this much before the token's `exp`, never after.
@@ -42,27 +42,37 @@ impl Registry {
         });
     }
 
-    /// Starts the task that reminds the sessions of this worker to ping. Call once per worker, on its runtime: to wake
-    /// a task of another thread costs more than the ping.
+    /// Starts the task that reminds the sessions of this worker to ping and to renew their resume tokens. Call once
+    /// per worker, on its runtime: to wake a task of another thread costs more than the ping.
     pub fn start_worker(&self, life: &Lifecycle) {
-        let every = ticks_in(self.inner.options.ping_interval.get());
-        if every == 0 {
+        let ping = ticks_in(self.inner.options.ping_interval.get());
+        let (renew, young) = renewal(self.inner.options.resume_window.get());
+        let renew = ticks_in(renew);
+        if ping == 0 && renew == 0 {
             return;
         }
         let (registry, drain) = (self.clone(), life.soft().clone());
         life.spawn(TaskKind::Critical, "remind sessions", async move {
             let mut tick = tokio::time::interval(TICK);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            for turn in (0..every).cycle() {
+            for turn in 0_usize.. {
                 tokio::select! {
-                    _ = tick.tick() => registry.remind(turn, every),
+                    _ = tick.tick() => {
+                        registry.remind(turn, ping, |entry| entry.bell.ping());
+                        let born = registry.inner.clock.now().minus(young);
+                        registry.remind(turn, renew, |entry| {
+                            if entry.details.lock().info.connected_at <= born {
+                                entry.bell.renew();
+                            }
+                        });
+                    }
                     () = drain.cancelled() => return,
                 }
             }
         });
     }
 
-    fn end_expired(&self) {
+    pub(super) fn end_expired(&self) {
         let due = self.inner.clock.now().plus(TICK);
         let mut table = self.inner.table.lock();
         while let Some((at, key)) = table.expiring.first().copied() {
@@ -70,7 +80,18 @@ impl Registry {
                 return;
             }
             table.expiring.pop_first();
-            table.sessions[key].bell.end(Goodbye::Expired);
+            let entry = Arc::clone(&table.sessions[key]);
+            let mut details = entry.details.lock();
+            let ends_at = details.info.expires_at.filter(|ends_at| *ends_at > due);
+            // Warned, and due again at its end.
+            details.due = ends_at;
+            match ends_at {
+                None => entry.bell.end(Goodbye::Expired),
+                Some(ends_at) => {
+                    entry.bell.expiring();
+                    table.expiring.insert((ends_at, key));
+                }
+            }
         }
     }
 
@@ -82,12 +103,15 @@ impl Registry {
         }
     }
 
-    /// Visits the slice of this worker's sessions whose turn it is: each once per ping interval.
-    fn remind(&self, turn: usize, every: usize) {
+    /// Visits the slice of this worker's sessions whose turn it is: each once in `every` turns, none if that is 0.
+    fn remind(&self, turn: usize, every: usize, remind: impl Fn(&Entry)) {
+        if every == 0 {
+            return;
+        }
         let table = self.inner.table.lock();
-        for key in (turn..table.sessions.capacity()).step_by(every) {
+        for key in (turn % every..table.sessions.capacity()).step_by(every) {
             if let Some(entry) = table.sessions.get(key).filter(|entry| entry.worker == self.worker) {
-                entry.bell.ping();
+                remind(entry);
             }
         }
     }
@@ -134,6 +158,12 @@ impl Registry {
             tokio::time::sleep(STEP).await;
         }
     }
+}
+
+/// How often resume tokens are renewed, and how old a session is then at least: so that there is always one with
+/// half of `window` left, and nobody gets a second one at once.
+fn renewal(window: Duration) -> (Duration, Duration) {
+    (window * 3 / 8, window / 8)
 }
 
 /// How many ticks there are in `span`; none in none.
