@@ -26,7 +26,7 @@ const LIMITS: Limits = Limits { message_bytes_max: 16 << 20, fragments_max: 1 <<
 /// Says back what is said, to everyone who connects, until the process ends. Both kinds of message are taken, and
 /// whatever its size a message is compressed if that was agreed on. Fails if the listener does.
 pub async fn serve(listener: TcpListener, life: Lifecycle) -> io::Result<Infallible> {
-    let handshake = Arc::new(Handshake::new(&Options::default()));
+    let handshake = Arc::new(Handshake::new(&Options::default(), None));
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

@@ -1,7 +1,7 @@
 //! Doors for the fuzz targets, which stand outside this crate: each takes hostile bytes and panics if what must hold
 //! does not.
 
-use fanfare_session::client::Dialect as _;
+use fanfare_session::client::{Dialect as _, Payload};
 
 use crate::dialects::FanfareJson;
 use crate::frame::{self, Agreed, Decoder, Event, HEADER_ROOM, Limits, Opcode, Violation};
@@ -59,7 +59,7 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 pub fn requests(text: &str) {
     const REQUESTS_MAX: usize = 256;
     let mut read = Vec::new();
-    FanfareJson::default().read(text, REQUESTS_MAX, &mut read);
+    FanfareJson::default().read(Payload::Text(text), REQUESTS_MAX, &mut read);
     assert!((1..=REQUESTS_MAX).contains(&read.len()), "{} requests", read.len());
 }
 

@@ -10,7 +10,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
-use fanfare_auth::{Door, Principal};
+use fanfare_auth::{Door, Principal, Refusal};
 use fanfare_lifecycle::{Lifecycle, Phase, TaskKind};
 use fanfare_model::Kind;
 use fanfare_session::client::{Client, Host, Peer};
@@ -28,7 +28,7 @@ use crate::Options;
 use crate::bare::bare;
 use crate::connection::{self, Settings};
 use crate::frame::Decoder;
-use crate::handshake::{Accepted, Handshake, Rejected};
+use crate::handshake::{Accepted, Credential, Handshake, Rejected};
 use crate::metrics::{Handles, REFUSED};
 
 /// The most bytes of a `User-Agent` that are kept.
@@ -47,7 +47,7 @@ pub(crate) struct Gateway {
 /// of that worker; the client's address is taken from a [`ConnectInfo`] among the request's extensions.
 pub fn router(node: Node, options: Arc<Options>) -> Router {
     let gateway = Gateway {
-        handshake: Handshake::new(&options),
+        handshake: Handshake::new(&options, node.auth.cookie_name().map(str::to_owned)),
         arrivals: Arc::new(Semaphore::new(options.unconnected_max.min(Semaphore::MAX_PERMITS))),
         host: Arc::new(Host::new(node, options.limits(), Protocol::WebSocket)),
         settings: Arc::new(Settings { options, metrics: Handles::new() }),
@@ -58,7 +58,7 @@ pub fn router(node: Node, options: Arc<Options>) -> Router {
 async fn upgrade(State(gateway): State<Arc<Gateway>>, mut request: Request) -> Response {
     let upgrading = hyper::upgrade::on(&mut request);
     let (head, _) = request.into_parts();
-    let (accepted, principal, permit) = match gateway.admit(&head) {
+    let (accepted, introduced, permit) = match gateway.admit(&head).await {
         Ok(admitted) => admitted,
         Err(rejected) => {
             counter!(REFUSED, "reason" => rejected.code()).increment(1);
@@ -74,7 +74,7 @@ async fn upgrade(State(gateway): State<Arc<Gateway>>, mut request: Request) -> R
     let decoder = accepted.decoder();
     let client = Client::new(Arc::clone(&gateway.host), accepted.dialect, peer);
     let place = head.extensions.get::<fanfare_session::Connection>().map(|about| Arc::clone(&about.place));
-    let arrival = Arrival { client, decoder, principal, permit, place, settings: Arc::clone(&gateway.settings) };
+    let arrival = Arrival { client, decoder, introduced, permit, place, settings: Arc::clone(&gateway.settings) };
     let serving = life.clone();
     life.spawn(TaskKind::Connection, "websocket handshake", async move {
         let stop = serving.hard().clone();
@@ -88,26 +88,33 @@ async fn upgrade(State(gateway): State<Arc<Gateway>>, mut request: Request) -> R
 }
 
 impl Gateway {
-    fn admit(
+    async fn admit(
         &self,
         head: &http::request::Parts,
-    ) -> Result<(Accepted, Option<Principal>, OwnedSemaphorePermit), Rejected> {
+    ) -> Result<(Accepted, Option<Introduced>, OwnedSemaphorePermit), Rejected> {
         let mut accepted = self.handshake.check(head)?;
-        if self.host.node.life.phase() >= Phase::Draining {
+        let node = &self.host.node;
+        if node.life.phase() >= Phase::Draining {
             return Err(Rejected::busy(Kind::Unavailable, "this node is stopping; connect again"));
         }
-        let principal = accepted
-            .token
-            .take()
-            .map(|token| access::authenticate(&self.host.node, Door::Client, Some(&token)))
-            .transpose()
-            .map_err(Rejected::credentials)?;
         let permit = Arc::clone(&self.arrivals)
             .try_acquire_owned()
             .map_err(|_| Rejected::busy(Kind::Overloaded, "too many connections wait to say who they are"))?;
-        Ok((accepted, principal, permit))
+        let introduced = match accepted.credential.take() {
+            None => None,
+            Some(Credential::Bearer(token)) => {
+                let principal = access::admit(node, Door::Client, Some(&token)).await.map_err(Rejected::credentials)?;
+                Some(Ok(principal))
+            }
+            // A page is not told why a handshake was refused, and would try for ever with a cookie that has expired.
+            Some(Credential::Cookie(token)) => Some(access::admit(node, Door::Client, Some(&token)).await),
+        };
+        Ok((accepted, introduced, permit))
     }
 }
+
+/// Who a client is by its handshake, or why it is not let in, which it is told as soon as it can be.
+pub(crate) type Introduced = Result<Principal, Refusal>;
 
 /// A client at the moment its connection has become a WebSocket.
 pub(crate) struct Arrival {
@@ -115,7 +122,7 @@ pub(crate) struct Arrival {
     /// Of what was agreed on with it.
     pub(crate) decoder: Decoder,
     /// Who it is, if it has said so in the handshake.
-    pub(crate) principal: Option<Principal>,
+    pub(crate) introduced: Option<Introduced>,
     /// Its place among those who have not said who they are.
     pub(crate) permit: OwnedSemaphorePermit,
     /// Its place among the connections of the node, held as long as the socket is.

@@ -26,9 +26,11 @@ pub(crate) struct Handshake {
     origins: Origins,
     /// Whether compression is agreed on.
     compression: bool,
-    plain: [Arc<dyn Dialect>; 1],
+    /// The name of the cookie that holds a token, if one may.
+    cookie: Option<String>,
+    plain: dialects::All,
     /// The same, compressing what they write.
-    compressing: [Arc<dyn Dialect>; 1],
+    compressing: dialects::All,
 }
 
 /// A request that may become a WebSocket.
@@ -38,8 +40,16 @@ pub(crate) struct Accepted {
     /// What the client proposed the dialect by; `None` if it named none.
     subprotocol: Option<HeaderValue>,
     accept: HeaderValue,
-    /// What came in `Authorization: Bearer`.
-    pub(crate) token: Option<String>,
+    /// Who the client says it is.
+    pub(crate) credential: Option<Credential>,
+}
+
+/// Who the client says it is, if it has said so with the request.
+pub(crate) enum Credential {
+    /// In `Authorization: Bearer`.
+    Bearer(String),
+    /// In a cookie, from a page that may use it.
+    Cookie(String),
 }
 
 /// A request that may not.
@@ -109,9 +119,10 @@ impl Rejected {
 }
 
 impl Handshake {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options, cookie: Option<String>) -> Self {
         Self {
             origins: Origins::of(&options.allowed_origins),
+            cookie,
             compression: options.compression,
             plain: dialects::all(None),
             compressing: dialects::all(Some(options.compression_bytes_min.as_usize())),
@@ -155,7 +166,12 @@ impl Handshake {
         let token = bearer(headers).map_err(|()| {
             Rejected::invalid("`Authorization` must be `Bearer` and a token; other schemes are not taken")
         })?;
-        Ok(Accepted { dialect, deflate, subprotocol, accept: accept(key), token })
+        // The header is the more deliberate of the two.
+        let credential = token.map(Credential::Bearer).or_else(|| {
+            let name = self.cookie.as_deref().filter(|_| self.origins.vouch_for(headers, host))?;
+            cookie(headers, name).map(Credential::Cookie)
+        });
+        Ok(Accepted { dialect, deflate, subprotocol, accept: accept(key), credential })
     }
 
     /// The first dialect that the client proposes and we speak; our first one if it proposes none.
@@ -187,8 +203,7 @@ impl Handshake {
 impl Accepted {
     /// What reads what the client sends.
     pub(crate) fn decoder(&self) -> Decoder {
-        // The dialects are of text.
-        Decoder::new(Agreed { deflate: self.deflate.is_some(), binary: false })
+        Decoder::new(Agreed { deflate: self.deflate.is_some(), binary: self.dialect.binary() })
     }
 
     /// The answer that makes the connection a WebSocket.
@@ -218,6 +233,15 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>, ()> {
         return Err(());
     }
     Ok(Some(token.trim().to_owned()))
+}
+
+/// The value of a cookie that there is once (RFC 6265 section 4.2).
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut values = pairs.filter(|(given, _)| *given == name).map(|(_, value)| value.trim_matches('"'));
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    (!value.is_empty()).then(|| value.to_owned())
 }
 
 fn accept(key: &str) -> HeaderValue {
@@ -271,7 +295,7 @@ mod tests {
     }
 
     fn check_with(changes: &[(&str, &str)]) -> Result<Accepted, Rejected> {
-        Handshake::new(&Options::default()).check(&head(changes))
+        Handshake::new(&Options::default(), Some("token".to_owned())).check(&head(changes))
     }
 
     #[test]
@@ -293,7 +317,7 @@ mod tests {
     fn compression_is_agreed_on_if_both_sides_want_it() {
         let offer = [("sec-websocket-extensions", "permessage-deflate; client_max_window_bits")];
         let extensions = |options: &Options| {
-            let accepted = Handshake::new(options).check(&head(&offer)).unwrap_or_else(|r| panic!("{r:?}"));
+            let accepted = Handshake::new(options, None).check(&head(&offer)).unwrap_or_else(|r| panic!("{r:?}"));
             let response: Response<Vec<u8>> = accepted.response();
             response.headers().get("sec-websocket-extensions").map(|value| value.to_str().unwrap().to_owned())
         };
@@ -326,6 +350,33 @@ mod tests {
     #[test]
     fn a_token_may_come_in_the_head() {
         let accepted = check_with(&[("authorization", "bearer abc.def")]).unwrap_or_else(|r| panic!("{r:?}"));
-        assert_eq!(accepted.token.as_deref(), Some("abc.def"));
+        assert!(matches!(accepted.credential, Some(Credential::Bearer(token)) if token == "abc.def"));
+    }
+
+    #[test]
+    fn a_token_may_come_in_the_cookie_that_is_named_from_a_page_that_may() {
+        let from_cookie = |origin: &str, line: &str| {
+            let accepted = check_with(&[("origin", origin), ("cookie", line)]).unwrap_or_else(|r| panic!("{r:?}"));
+            match accepted.credential {
+                Some(Credential::Cookie(token)) => Some(token),
+                Some(Credential::Bearer(token)) => panic!("{token}"),
+                None => None,
+            }
+        };
+        let ours = "https://push.example";
+        assert_eq!(from_cookie(ours, "a=b; token=abc.def; c=d").as_deref(), Some("abc.def"));
+        for (origin, line) in [
+            (ours, "a=b"),
+            (ours, "token="),
+            (ours, "xtoken=abc.def"),
+            // Somebody has set another for a wider path or domain, and there is no telling which is the server's.
+            (ours, "token=abc.def; token=x"),
+            ("", "token=abc.def"),
+        ] {
+            assert_eq!(from_cookie(origin, line), None, "{origin} {line}");
+        }
+        let both = [("origin", ours), ("cookie", "token=abc"), ("authorization", "Bearer def")];
+        let accepted = check_with(&both).unwrap_or_else(|r| panic!("{r:?}"));
+        assert!(matches!(accepted.credential, Some(Credential::Bearer(token)) if token == "def"));
     }
 }

@@ -66,20 +66,27 @@ impl Origins {
 
     /// Whether a request with these headers, for `host`, may connect. Without `Origin` it is not from a web page.
     pub(crate) fn allow(&self, headers: &HeaderMap, host: Option<&str>) -> bool {
-        let mut given = headers.get_all(header::ORIGIN).iter();
-        let (Some(origin), None) = (given.next(), given.next()) else {
-            return !headers.contains_key(header::ORIGIN);
-        };
-        if matches!(self, Self::Any) {
+        if !headers.contains_key(header::ORIGIN) || matches!(self, Self::Any) && only_origin(headers).is_some() {
             return true;
         }
-        let Some(origin) = origin.to_str().ok().and_then(Origin::parse) else { return false };
+        self.vouch_for(headers, host)
+    }
+
+    /// Whether a request with these headers, for `host`, is from a page that may use the credentials that its browser
+    /// keeps: from one of the host itself, or of an origin that is listed. `"*"` says that of nobody.
+    pub(crate) fn vouch_for(&self, headers: &HeaderMap, host: Option<&str>) -> bool {
+        let Some(origin) = only_origin(headers).and_then(Origin::parse) else { return false };
         match self {
-            Self::Any => true,
-            Self::SameHost => host.is_some_and(|host| origin.is_of_host(host)),
+            Self::Any | Self::SameHost => host.is_some_and(|host| origin.is_of_host(host)),
             Self::These(origins) => origins.contains(&origin),
         }
     }
+}
+
+fn only_origin(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None) = (given.next(), given.next()) else { return None };
+    origin.to_str().ok()
 }
 
 #[cfg(test)]
@@ -125,5 +132,32 @@ mod tests {
             assert!(!allowed(&list, &[other], "push.example"), "{other}");
         }
         assert!(allowed(&["*"], &["null"], "push.example"));
+        assert!(!allowed(&["*"], &["https://a.example", "https://b.example"], "push.example"));
+    }
+
+    #[test]
+    fn a_cookie_needs_a_page_that_is_vouched_for() {
+        let vouched = |list: &[&str], origin: Option<&str>| {
+            let list: Vec<String> = list.iter().map(|&text| text.to_owned()).collect();
+            let mut headers = HeaderMap::new();
+            if let Some(origin) = origin {
+                headers.append(header::ORIGIN, origin.parse().unwrap());
+            }
+            Origins::of(&list).vouch_for(&headers, Some("push.example"))
+        };
+        assert!(vouched(&[], Some("https://push.example")));
+        assert!(vouched(&["https://a.example"], Some("https://a.example")));
+        assert!(vouched(&["*"], Some("https://push.example")));
+        for (list, origin) in [
+            (&[][..], None),
+            (&[][..], Some("https://a.example")),
+            (&["https://a.example"][..], None),
+            (&["https://a.example"][..], Some("https://push.example")),
+            (&["*"][..], None),
+            (&["*"][..], Some("null")),
+            (&["*"][..], Some("https://a.example")),
+        ] {
+            assert!(!vouched(list, origin), "{list:?} {origin:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
+use fanfare_session::client::Payload;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Connection, Ending, SIGN_OF_LIFE_BYTES};
@@ -93,12 +94,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.settings.metrics.received.increment(1);
             self.heard = self.heard.saturating_add(SIGN_OF_LIFE_BYTES);
             match event {
-                Event::Text(text) => {
-                    let mut requests = Vec::new();
-                    self.client.dialect().read(&text, requests_max, &mut requests);
-                    self.commands = requests.into();
-                }
-                Event::Binary(_) => return Err(Ending::Violated(Violation::Binary)),
+                Event::Text(_) if self.client.dialect().binary() => return Err(Ending::Violated(Violation::Text)),
+                Event::Text(text) => self.read(Payload::Text(&text), requests_max),
+                Event::Binary(bytes) => self.read(Payload::Binary(&bytes.into()), requests_max),
                 Event::Ping(payload) => {
                     self.client.pinged().map_err(Ending::Verdict)?;
                     self.client.outbox().push(frame::pong(&payload));
@@ -113,8 +111,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(input.len() - rest.len())
     }
 
+    fn read(&mut self, message: Payload<'_>, requests_max: usize) {
+        let mut requests = Vec::new();
+        self.client.dialect().read(message, requests_max, &mut requests);
+        self.commands = requests.into();
+    }
+
     /// Counts a violation, for the metrics.
-    pub(super) fn violated(violation: frame::Violation) {
+    pub(super) fn violated(violation: Violation) {
         metrics::violation(violation);
         tracing::debug!(violation = violation.as_str(), "websocket protocol violated");
     }

@@ -14,15 +14,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn leave(&mut self, ending: Ending) {
         // After a client's close nothing more comes from it (RFC 6455 section 5.5.1).
         let more_may_come = !matches!(ending, Ending::Closed(_));
-        match ending {
+        // Whether somebody wants it gone, so that nobody should wait for it to come back.
+        let wanted = match ending {
             Ending::Gone => return,
             Ending::Stalled => {
                 // It takes nothing, so there is no way to tell it, and the middle of a frame may be on its way.
                 self.client.end(Goodbye::Stalled);
                 return;
             }
-            // The answer to a close has its code (RFC 6455 section 5.5.1).
-            Ending::Closed(close) => self.client.outbox().push(frame::close(close.code, "")),
+            Ending::Closed(close) => {
+                // The answer to a close has its code (RFC 6455 section 5.5.1).
+                self.client.outbox().push(frame::close(close.code, ""));
+                close.is_wanted()
+            }
             Ending::Violated(violation) => {
                 Self::violated(violation);
                 self.client.end(match violation {
@@ -30,15 +34,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     _ => Goodbye::BadRequest,
                 });
                 self.client.outbox().push(frame::close(Some(violation.code()), &violation.to_string()));
+                false
             }
             Ending::Verdict(goodbye) => {
                 self.client.say_goodbye(goodbye);
                 self.client.outbox().push(frame::close(Some(goodbye.code()), goodbye.reason()));
+                goodbye.is_wanted()
             }
-        }
+        };
         let time = self.settings.options.close_timeout.get();
+        let closing = async {
+            if wanted {
+                self.client.leave_all().await;
+            }
+            self.close(more_may_come).await;
+        };
         // Late or not, it is over.
-        drop(tokio::time::timeout(time, self.close(more_may_come)).await);
+        drop(tokio::time::timeout(time, closing).await);
     }
 
     /// Sends what waits, says that no more comes, and, if more may come from the client, waits until it has said the

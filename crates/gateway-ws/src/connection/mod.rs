@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::Options;
 use crate::frame::{self, Close, Decoder, Violation};
-use crate::gateway::Arrival;
+use crate::gateway::{Arrival, Introduced};
 use crate::metrics::Handles;
 use input::Next;
 use seat::Seat;
@@ -90,7 +90,7 @@ pub(crate) fn run<S>(stream: S, read_ahead: Bytes, arrival: Arrival) -> impl Fut
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Arrival { client, decoder, principal, permit, place, settings } = arrival;
+    let Arrival { client, decoder, introduced, permit, place, settings } = arrival;
     let seat = Seat::new(Connection {
         stream,
         client,
@@ -108,7 +108,7 @@ where
     });
     // Boxed as long as they last: before it is connected and while it is leaving a connection has timers and wider
     // states than in the long time between.
-    let arriving = Box::new((principal, permit));
+    let arriving = Box::new((introduced, permit));
     async move {
         let _place = place;
         let ending = match Box::pin(arrive(&seat, arriving)).await {
@@ -122,13 +122,15 @@ where
     }
 }
 
-type Arriving = Box<(Option<fanfare_auth::Principal>, tokio::sync::OwnedSemaphorePermit)>;
+type Arriving = Box<(Option<Introduced>, tokio::sync::OwnedSemaphorePermit)>;
 
 /// Until the client has said who it is.
 async fn arrive<S: AsyncRead + AsyncWrite + Unpin>(seat: &Seat<S>, arriving: Arriving) -> Result<(), Ending> {
-    let (principal, _permit) = *arriving;
-    if let Some(principal) = principal {
-        return seat.take().client.enter(principal).await.map_err(Ending::Verdict);
+    let (introduced, _permit) = *arriving;
+    match introduced {
+        Some(Ok(principal)) => return seat.take().client.enter(principal).await.map_err(Ending::Verdict),
+        Some(Err(refusal)) => return Err(Ending::Verdict(seat.take().client.refuse(refusal))),
+        None => {}
     }
     let timeout = seat.take().settings.options.connect_timeout.get();
     // One that says nothing may come back: the network may have kept its words.
@@ -148,7 +150,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(seat: &Seat<S>, until_conne
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Does all that there is to do; ready with the next command.
+    /// Does all that there is to do; ready with the next command, or with what the client has to do besides.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Ending>> {
         if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             self.task = Some(cx.waker().clone());
@@ -171,6 +173,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Some(task) = self.task.take() else { return };
         if let Err(ending) = self.deliver(&mut Context::from_waker(&task)) {
             self.ending = Some(ending);
+        }
+        if self.ending.is_some() || self.client.has_chores() {
             task.wake_by_ref();
         }
         self.task = Some(task);
@@ -182,9 +186,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match nudge {
                 Nudge::Ping => self.remind()?,
                 Nudge::End(goodbye) => return Err(Ending::Verdict(goodbye)),
+                // The client has seen to it.
+                Nudge::Expiring | Nudge::Renew | Nudge::Orders => {}
             }
         }
         self.deliver(cx)?;
+        if self.client.has_chores() {
+            return Ok(Some(Incoming::Chores));
+        }
         loop {
             let replies_bytes_max = self.settings.options.replies_bytes_max.as_usize();
             if self.client.outbox().bytes() >= replies_bytes_max {

@@ -6,7 +6,8 @@ mod write;
 use bytes::Bytes;
 use fanfare_bus::{Entry, Form};
 use fanfare_model::json::write_event;
-use fanfare_session::client::{Dialect, Incoming, Push, Reply, RequestId};
+use fanfare_model::{Event, Topic};
+use fanfare_session::client::{Dialect, Incoming, Payload, Push, Reply, RequestId};
 
 use crate::frame::{HEADER_ROOM, Opcode, deflate, finish, payload};
 
@@ -27,6 +28,15 @@ impl FanfareJson {
         let deflated = if self.compresses(&frame) { deflate(&frame) } else { None };
         deflated.unwrap_or(frame)
     }
+
+    /// A frame for everyone, made by `write` once.
+    fn shared(&self, entry: &Entry, write: impl FnOnce(&Event) -> Bytes) -> Bytes {
+        let plain = entry.form(Form::WebSocketJson, write);
+        if !self.compresses(plain) {
+            return plain.clone();
+        }
+        entry.form(Form::WebSocketJsonDeflate, |_| deflate(plain).unwrap_or_else(|| plain.clone())).clone()
+    }
 }
 
 impl Dialect for FanfareJson {
@@ -34,8 +44,10 @@ impl Dialect for FanfareJson {
         "fanfare.v1.json"
     }
 
-    fn read(&self, message: &str, requests_max: usize, out: &mut Vec<Incoming>) {
-        read::requests(message, requests_max, out);
+    fn read(&self, message: Payload<'_>, requests_max: usize, out: &mut Vec<Incoming>) {
+        // It is not given bytes.
+        let text = if let Payload::Text(text) = message { text } else { "" };
+        read::requests(text, requests_max, out);
     }
 
     fn reply(&self, id: Option<RequestId>, reply: &Reply) -> Bytes {
@@ -47,17 +59,17 @@ impl Dialect for FanfareJson {
     }
 
     fn event(&self, entry: &Entry) -> Bytes {
-        let plain = entry.form(Form::WebSocketJson, |event| {
+        self.shared(entry, |event| {
             let mut buffer = vec![0; HEADER_ROOM];
             buffer.extend_from_slice(b"{\"event\":");
             write_event(event, &mut buffer);
             buffer.push(b'}');
             finish(Opcode::Text, buffer)
-        });
-        if !self.compresses(plain) {
-            return plain.clone();
-        }
-        entry.form(Form::WebSocketJsonDeflate, |_| deflate(plain).unwrap_or_else(|| plain.clone())).clone()
+        })
+    }
+
+    fn signal(&self, topic: &Topic, entry: &Entry) -> Bytes {
+        self.shared(entry, |signal| write::signal(topic, signal))
     }
 }
 
@@ -65,7 +77,7 @@ impl Dialect for FanfareJson {
 mod tests {
     use std::sync::Arc;
 
-    use fanfare_model::{Data, Draft, Epoch, Event, EventId, Invalid, Tenant, Timestamp, Topic, TopicKey};
+    use fanfare_model::{Data, Draft, Epoch, EventId, Invalid, Tenant, Timestamp, TopicKey};
 
     use super::*;
 

@@ -22,6 +22,12 @@ impl Close {
         }
         Ok(Self { code: Some(code) })
     }
+
+    /// Whether the client, or the page that it was part of, has ended on purpose (RFC 6455 section 7.4.1), as opposed to
+    /// a library that gives up.
+    pub(crate) fn is_wanted(&self) -> bool {
+        matches!(self.code, None | Some(1000 | 1001))
+    }
 }
 
 /// Whether a code may stand in a close frame: those of the RFC and the registry that are not only for APIs, and
@@ -72,12 +78,15 @@ pub(crate) enum Violation {
     /// A binary message, which the dialect does not take.
     #[error("only text messages are taken")]
     Binary,
+    /// A text message, which the dialect does not take.
+    #[error("only binary messages are taken")]
+    Text,
 }
 
 impl Violation {
     /// Every violation, for tests and metrics.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::ReservedBit,
         Self::UnknownOpcode,
         Self::NotMasked,
@@ -91,6 +100,7 @@ impl Violation {
         Self::TooLarge,
         Self::TooManyFragments,
         Self::Binary,
+        Self::Text,
     ];
 
     /// The code to close with (RFC 6455 section 7.4.1).
@@ -104,7 +114,7 @@ impl Violation {
             | Self::LongControl
             | Self::FragmentOrder
             | Self::BadClose => 1002,
-            Self::Binary => 1003,
+            Self::Binary | Self::Text => 1003,
             Self::BadUtf8 | Self::BadDeflate => 1007,
             Self::TooManyFragments => 1008,
             Self::TooLarge => 1009,
@@ -127,6 +137,7 @@ impl Violation {
             Self::TooLarge => "too_large",
             Self::TooManyFragments => "too_many_fragments",
             Self::Binary => "binary",
+            Self::Text => "text",
         }
     }
 }

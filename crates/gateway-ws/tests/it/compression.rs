@@ -163,7 +163,7 @@ async fn both_ways() {
 
 #[tokio::test]
 async fn replies_from_the_same_size_on() {
-    let ws = Options { compression_bytes_min: ByteSize(500), ..Options::default() };
+    let ws = Options { compression_bytes_min: ByteSize(2000), ..Options::default() };
     let node = node(Choices { ws, ..Choices::default() }).await;
     node.publish("chat:1", (0..50).map(|n| format!("event-{n}"))).await;
     let mut raw = Raw::connect(&node, "permessage-deflate").await;

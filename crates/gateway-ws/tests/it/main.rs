@@ -4,6 +4,10 @@
 
 mod compression;
 mod hostile;
+mod presence;
+mod proto;
+mod resume;
+mod server;
 mod session;
 mod stuck;
 mod support;

@@ -235,6 +235,7 @@ async fn a_refresh_checks_every_subscription_again() {
     assert!(refreshed["refreshed"]["expires_in"].as_u64().unwrap() > 3000);
     let ended = peer.next().await;
     assert_eq!(ended, json!({"unsubscribed": {"topic": "chat:1", "code": 2501, "reason": "permission ended"}}));
+    assert!(peer.next().await["resume"]["token"].as_str().unwrap().starts_with("fr1."));
     node.publish("chat:1", ids(1..2)).await;
     node.publish("news", ids(1..2)).await;
     assert_eq!(peer.next().await["event"]["topic"], "news");

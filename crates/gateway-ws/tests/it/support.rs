@@ -1,19 +1,20 @@
 //! A node on a memory log behind a real listener, and a client that speaks JSON over tungstenite.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use fanfare_auth::{Action, Anonymous, Auth, Grant, Issuer, KeySource, MintRequest, Pattern, Secret};
-use fanfare_bus::{Bus, Hub, HubOptions, LocalBroker, Policies, PolicyOptions};
+use fanfare_bus::{Bus, Enter, Hub, HubOptions, LocalBroker, Policies, PolicyOptions, PresenceOptions, PresencePolicy};
+use fanfare_consumer::MemoryCursors;
 use fanfare_gateway_ws::Options;
 use fanfare_history::Log;
 use fanfare_history::memory::{self, MemoryLog};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
-use fanfare_model::{Clock, Data, Draft, EventId, SystemClock, Tenant, Topic, UserId};
-use fanfare_session::{Node, Registry};
+use fanfare_model::{Clock, Data, Draft, Duration, EventId, SystemClock, Tenant, Topic, UserId};
+use fanfare_presence::memory::MemoryPresence;
+use fanfare_session::quota::{self, Quotas};
+use fanfare_session::{Hooks, Node, Registry};
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -28,13 +29,16 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use crate::stuck::StuckLog;
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(crate) struct TestNode {
     pub(crate) node: Node,
     pub(crate) address: SocketAddr,
     router: axum::Router,
 }
+
+/// The cookie in which tests may show a token.
+pub(crate) const COOKIE: &str = "__Host-fanfare";
 
 impl Drop for TestNode {
     fn drop(&mut self) {
@@ -51,38 +55,75 @@ pub(crate) struct Choices {
     pub(crate) anonymous: bool,
     /// Nothing that is published is ever stored or refused.
     pub(crate) stuck: bool,
+    pub(crate) quotas: quota::Options,
+    pub(crate) hooks: Option<Arc<dyn Hooks>>,
 }
 
-pub(crate) async fn node(choices: Choices) -> TestNode {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let policies = Arc::new(Policies::new(&BTreeMap::from([(
-        "chat".to_owned(),
-        PolicyOptions { client_publish: Some(true), ..PolicyOptions::default() },
-    )])));
-    let hub = Hub::new(choices.hub, Arc::clone(&policies), 1);
-    let memory = || MemoryLog::new(Arc::clone(&clock), Arc::clone(&hub) as _, memory::Options::default());
-    let log: Arc<dyn Log> = if choices.stuck { Arc::new(StuckLog(memory())) } else { Arc::new(memory()) };
-    let bus = Bus::new(Arc::clone(&hub), Arc::new(LocalBroker::new(log, Arc::new(memory()), policies)));
-    let life = Lifecycle::new();
-    life.started();
-    bus.start_worker(&life);
+/// Topics of the kinds `chat`, with presence, and `room`, in which one is by listening.
+fn policies() -> Arc<Policies> {
+    let presence = |enter| {
+        let flush = Duration::from_millis(5);
+        PresenceOptions::With(PresencePolicy { enter, flush, ..PresencePolicy::default() })
+    };
+    let kind = |enter| PolicyOptions {
+        client_publish: Some(true),
+        presence: Some(presence(enter)),
+        ..PolicyOptions::default()
+    };
+    let kinds = [("chat", Enter::Explicit), ("room", Enter::OnSubscribe)];
+    Arc::new(Policies::new(&kinds.map(|(name, enter)| (name.to_owned(), kind(enter))).into()))
+}
+
+fn auth(choices: &Choices, clock: &Arc<dyn Clock>) -> Auth {
     let secret = Secret::new("3b7e151628aed2a6abf7158809cf4f3c762e7160f38b4da5");
     let issuer = Issuer { keys: vec![KeySource { secret: Some(secret), ..KeySource::default() }], ..Issuer::default() };
     let anonymous = choices.anonymous.then(|| Anonymous {
         grants: vec![Grant { topics: vec![Pattern::parse("open:*").unwrap()], allow: vec![Action::Subscribe] }],
         ..Anonymous::default()
     });
-    let options =
-        fanfare_auth::Options { issuers: [("app".to_owned(), issuer)].into(), anonymous, ..Default::default() };
-    let auth = Auth::new(options, Arc::clone(&clock)).unwrap();
+    let options = fanfare_auth::Options {
+        issuers: [("app".to_owned(), issuer)].into(),
+        anonymous,
+        cookie: Some(COOKIE.to_owned()),
+        ..Default::default()
+    };
+    Auth::new(options, Arc::clone(clock)).unwrap()
+}
+
+/// A node that runs on the runtime of its test.
+fn start(choices: Choices) -> Node {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let auth = auth(&choices, &clock);
+    let policies = policies();
+    let hub = Hub::new(choices.hub, Arc::clone(&policies), 1);
+    let memory = || MemoryLog::new(Arc::clone(&clock), Arc::clone(&hub) as _, memory::Options::default());
+    let log: Arc<dyn Log> = if choices.stuck { Arc::new(StuckLog(memory())) } else { Arc::new(memory()) };
+    let bus = Bus::new(Arc::clone(&hub), Arc::new(LocalBroker::new(log, Arc::new(memory()), policies)));
+    let life = Lifecycle::new();
+    life.started();
+    let options = fanfare_presence::Options::default();
+    let presence =
+        fanfare_presence::Handle::new(Arc::new(MemoryPresence::new()), bus.clone(), Arc::clone(&clock), options);
+    presence.start(&life);
+    let options = fanfare_consumer::Options::default();
+    let engine = Arc::new(MemoryCursors::new(options.consumers_max));
+    let consumers = fanfare_consumer::Handle::new(engine, bus.clone(), Arc::clone(&clock), options);
     let sessions = Registry::new(choices.session.clone(), Arc::clone(&clock));
     sessions.start(&life, &auth);
-    sessions.start_worker(&life);
-    let node = Node { auth, bus, sessions, options: Arc::new(choices.session), clock, life: life.clone() };
+    let quotas = Quotas::new(choices.quotas, Arc::clone(&clock));
+    let (options, hooks) = (Arc::new(choices.session), choices.hooks);
+    let node = Node { auth, bus, presence, consumers, sessions, quotas, hooks, options, clock, life };
+    node.start_worker();
+    node
+}
 
+pub(crate) async fn node(choices: Choices) -> TestNode {
+    let ws = Arc::new(choices.ws.clone());
+    let node = start(choices);
+    let life = node.life.clone();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = fanfare_gateway_ws::router(node.clone(), Arc::new(choices.ws));
+    let router = fanfare_gateway_ws::router(node.clone(), ws);
     let test = TestNode { node, address, router: router.clone() };
     let accepting = life.clone();
     life.spawn(TaskKind::Background, "accept", async move {
@@ -102,16 +143,26 @@ pub(crate) async fn node(choices: Choices) -> TestNode {
 }
 
 impl TestNode {
-    /// A token that may do everything with `chat:*`, and listen to `news`.
+    /// A token that may do everything with `chat:*` and `room:*`, and listen to `news`.
     pub(crate) fn token(&self, user: &str) -> String {
-        self.token_for(user, &["chat:*", "news"])
+        self.token_for(user, &["chat:*", "room:*", "news"])
     }
 
     pub(crate) fn token_for(&self, user: &str, topics: &[&str]) -> String {
+        self.token_to(user, topics, &[Action::Subscribe, Action::Publish, Action::History, Action::Presence])
+    }
+
+    /// A token that may do `allow` with `topics`.
+    pub(crate) fn token_to(&self, user: &str, topics: &[&str], allow: &[Action]) -> String {
+        self.mint(user, topics, allow, MintRequest::default())
+    }
+
+    /// The same, otherwise as `request` says.
+    pub(crate) fn mint(&self, user: &str, topics: &[&str], allow: &[Action], request: MintRequest) -> String {
         let topics = topics.iter().map(|text| Pattern::parse(text).unwrap()).collect();
-        let grant = Grant { topics, allow: vec![Action::Subscribe, Action::Publish, Action::History] };
+        let grant = Grant { topics, allow: allow.to_vec() };
         let user = Some(UserId::new(user).unwrap());
-        self.node.auth.mint(MintRequest { user, grants: vec![grant], ..MintRequest::default() }).unwrap()
+        self.node.auth.mint(MintRequest { user, grants: vec![grant], ..request }).unwrap()
     }
 
     pub(crate) async fn publish(&self, topic: &str, ids: impl IntoIterator<Item = String>) {
@@ -152,10 +203,15 @@ impl TestNode {
 
     /// A connected client.
     pub(crate) async fn connect(&self, user: &str) -> Peer {
+        self.connect_with(&self.token(user)).await.0
+    }
+
+    /// A client that is connected with `token`, and what it was told.
+    pub(crate) async fn connect_with(&self, token: &str) -> (Peer, Value) {
         let mut peer = self.open().await;
-        let reply = peer.ask("connect", json!({"token": self.token(user)})).await;
-        assert_eq!(reply["connected"]["user"], user);
-        peer
+        let reply = peer.ask("connect", json!({"token": token})).await;
+        let connected = reply.get("connected").unwrap_or_else(|| panic!("not connected: {reply}")).clone();
+        (peer, connected)
     }
 
     /// Waits until so many sessions are left.

@@ -1,13 +1,15 @@
 //! Requests as JSON.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use fanfare_bus::{Direction, OnSlow};
 use fanfare_model::json::{Encoding, Message, complaint, present};
 use fanfare_model::{Headers, Invalid, Timestamp, Topic};
 use fanfare_session::From;
 use fanfare_session::client::{
-    Anchor, Command, Connect, HistoryQuery, Incoming, Place, Request, RequestId, Token, Unreadable,
+    Anchor, Command, Connect, Continuation, HistoryQuery, Incoming, Place, PresenceAct, Request, RequestId, Subscribe,
+    Token, Unreadable,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -45,6 +47,8 @@ struct Line<'a> {
     #[serde(borrow)]
     history: Option<&'a RawValue>,
     #[serde(borrow)]
+    presence: Option<&'a RawValue>,
+    #[serde(borrow)]
     refresh: Option<&'a RawValue>,
     #[serde(borrow)]
     ping: Option<&'a RawValue>,
@@ -64,12 +68,13 @@ type Read = fn(&RawValue) -> Result<Command, Invalid>;
 
 fn request(line: &str) -> Result<Request, Invalid> {
     let line: Line<'_> = serde_json::from_str(line).map_err(|error| complaint("request", &error))?;
-    let commands: [(Option<&RawValue>, Read); 7] = [
+    let commands: [(Option<&RawValue>, Read); 8] = [
         (line.connect, connect),
         (line.subscribe, subscribe),
         (line.unsubscribe, unsubscribe),
         (line.publish, publish),
         (line.history, history),
+        (line.presence, presence),
         (line.refresh, refresh),
         (line.ping, ping),
     ];
@@ -77,7 +82,8 @@ fn request(line: &str) -> Result<Request, Invalid> {
     let (Some((body, read)), None) = (given.next(), given.next()) else {
         return Err(Invalid::new(
             "request",
-            "must have exactly one of `connect`, `subscribe`, `unsubscribe`, `publish`, `history`, `refresh` and `ping`",
+            "must have exactly one of `connect`, `subscribe`, `unsubscribe`, `publish`, `history`, `presence`, `refresh` \
+             and `ping`",
         ));
     };
     Ok(Request { id: line.id.map(RequestId), command: read(body)? })
@@ -91,13 +97,25 @@ fn body<'a, T: Deserialize<'a>>(what: &'static str, json: &'a RawValue) -> Resul
 fn connect(json: &RawValue) -> Result<Command, Invalid> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Body {
+    struct Body<'a> {
         token: Option<String>,
+        resume: Option<String>,
+        #[serde(borrow)]
+        cursor: Option<&'a RawValue>,
         name: Option<String>,
         version: Option<String>,
     }
-    let Body { token, name, version } = body("connect", json)?;
-    Ok(Command::Connect(Connect { token: token.map(Token), name, version }))
+    let Body { token, resume, cursor, name, version } = body("connect", json)?;
+    let cursor = cursor.map(continuation).transpose()?;
+    Ok(Command::Connect(Connect { token: token.map(Token), resume: resume.map(Token), cursor, name, version }))
+}
+
+/// A cursor, or an object of topics and their positions.
+fn continuation(json: &RawValue) -> Result<Continuation, Invalid> {
+    if json.get().starts_with('"') {
+        return body::<String>("cursor", json)?.parse();
+    }
+    Continuation::from_texts(body::<BTreeMap<String, String>>("cursor", json)?)
 }
 
 fn subscribe(json: &RawValue) -> Result<Command, Invalid> {
@@ -109,10 +127,12 @@ fn subscribe(json: &RawValue) -> Result<Command, Invalid> {
         #[serde(borrow)]
         from: Option<&'a RawValue>,
         on_slow: Option<OnSlow>,
+        #[serde(default)]
+        presence: bool,
     }
-    let body: Body<'_> = body("subscribe", json)?;
-    let from = body.from.map_or(Ok(From::Now), from)?;
-    Ok(Command::Subscribe { topic: Topic::new(body.topic)?, from, on_slow: body.on_slow })
+    let Body { topic, from: begin, on_slow, presence } = body("subscribe", json)?;
+    let from = begin.map_or(Ok(From::Now), from)?;
+    Ok(Command::Subscribe(Subscribe { topic: Topic::new(topic)?, from, on_slow, presence }))
 }
 
 /// `"now"`, `"start"`, `"last:50"`, `"since:…"`, a position or cursor; `{"last":50}`, `{"since":"…"}`.
@@ -191,6 +211,40 @@ fn publish(json: &RawValue) -> Result<Command, Invalid> {
         source: None,
     };
     Ok(Command::Publish { topic: Topic::new(body.topic)?, draft: message.into_draft()? })
+}
+
+fn presence(json: &RawValue) -> Result<Command, Invalid> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Leave {}
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Page {
+        after: Option<String>,
+        limit: Option<usize>,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        topic: Cow<'a, str>,
+        #[serde(borrow, default, deserialize_with = "present")]
+        enter: Option<&'a RawValue>,
+        #[serde(borrow, default, deserialize_with = "present")]
+        update: Option<&'a RawValue>,
+        leave: Option<Leave>,
+        read: Option<Page>,
+    }
+    let body: Body<'_> = body("presence", json)?;
+    let act = match (body.enter, body.update, body.leave, body.read) {
+        // `null` says nothing of oneself, as leaving it out would where that were possible.
+        (Some(data), None, None, None) => PresenceAct::Enter((data.get() != "null").then(|| data.to_owned())),
+        (None, Some(patch), None, None) => PresenceAct::Update(patch.to_owned()),
+        (None, None, Some(Leave {}), None) => PresenceAct::Leave,
+        (None, None, None, Some(Page { after, limit })) => PresenceAct::Read { after, limit },
+        _ => return Err(Invalid::new("presence", "must have exactly one of `enter`, `update`, `leave` and `read`")),
+    };
+    Ok(Command::Presence { topic: Topic::new(body.topic)?, act })
 }
 
 fn history(json: &RawValue) -> Result<Command, Invalid> {
@@ -293,9 +347,29 @@ mod tests {
                 command: Command::Connect(Connect {
                     token: Some(Token("t".into())),
                     name: Some("web".into()),
-                    version: Some("1.2".into())
+                    version: Some("1.2".into()),
+                    ..Connect::default()
                 })
             }
+        );
+        let positions = || [("chat:42".to_owned(), "k3J9.17.0x7".to_owned())];
+        for cursor in [r#"{"chat:42":"k3J9.17.0x7"}"#, r#""{\"chat:42\":\"k3J9.17.0x7\"}""#] {
+            assert_eq!(
+                one(&format!(r#"{{"connect":{{"resume":"fr1.x","cursor":{cursor}}}}}"#)).command,
+                Command::Connect(Connect {
+                    resume: Some(Token("fr1.x".into())),
+                    cursor: Some(Continuation::from_texts(positions()).unwrap()),
+                    ..Connect::default()
+                })
+            );
+        }
+        assert_eq!(
+            one(r#"{"subscribe":{"topic":"chat:42","from":"start","on_slow":"skip","presence":true}}"#).command,
+            Command::Subscribe(Subscribe {
+                on_slow: Some(OnSlow::Skip),
+                presence: true,
+                ..Subscribe::new(topic("chat:42"), From::Start)
+            })
         );
         let draft = Draft {
             id: EventId::new("e").unwrap(),
@@ -314,7 +388,7 @@ mod tests {
     #[test]
     fn every_form_of_from() {
         let from = |json: &str| match one(&format!(r#"{{"subscribe":{{"topic":"a","from":{json}}}}}"#)).command {
-            Command::Subscribe { from, .. } => from,
+            Command::Subscribe(subscribe) => subscribe.from,
             other => panic!("{other:?}"),
         };
         assert_eq!(from("null"), From::Now);
@@ -326,6 +400,24 @@ mod tests {
         assert_eq!(from(r#"{"since":"2026-11-21T10:00:00Z"}"#), From::Since(ten));
         assert_eq!(from(r#"{"since":1000}"#), From::Since(Timestamp::from_seconds(1)));
         assert!(matches!(from(r#""k3J9.17.0x7""#), From::Cursor(_)));
+    }
+
+    #[test]
+    fn every_act_of_presence() {
+        let act = |act: &str| match one(&format!(r#"{{"presence":{{"topic":"a",{act}}}}}"#)).command {
+            Command::Presence { act, .. } => act,
+            other => panic!("{other:?}"),
+        };
+        let raw = |json: &str| RawValue::from_string(json.to_owned()).unwrap();
+        assert_eq!(act(r#""enter":{"status":"typing"}"#), PresenceAct::Enter(Some(raw(r#"{"status":"typing"}"#))));
+        assert_eq!(act(r#""enter":null"#), PresenceAct::Enter(None));
+        assert_eq!(act(r#""update":{"status":null}"#), PresenceAct::Update(raw(r#"{"status":null}"#)));
+        assert_eq!(act(r#""leave":{}"#), PresenceAct::Leave);
+        assert_eq!(act(r#""read":{}"#), PresenceAct::Read { after: None, limit: None });
+        assert_eq!(
+            act(r#""read":{"after":"s","limit":5}"#),
+            PresenceAct::Read { after: Some("s".to_owned()), limit: Some(5) }
+        );
     }
 
     #[test]
@@ -344,9 +436,13 @@ mod tests {
     #[test]
     fn refusals_name_what_is_wrong_and_keep_the_id() {
         for (message, part) in [
-            (r#"{"id":9,"presence":{}}"#, "unknown field `presence`"),
-            (r#"{"id":9,"connect":{"resume":"x"}}"#, "connect is not as it should be: unknown field `resume`"),
-            (r#"{"id":9,"subscribe":{"topic":"a","presence":true}}"#, "unknown field `presence`"),
+            (r#"{"id":9,"presence":{"topic":"a"}}"#, "exactly one of `enter`, `update`, `leave` and `read`"),
+            (r#"{"id":9,"presence":{"topic":"a","enter":{},"leave":{}}}"#, "exactly one of `enter`"),
+            (r#"{"id":9,"presence":{"topic":"a","read":{"from":1}}}"#, "unknown field `from`"),
+            (r#"{"id":9,"connect":{"session":"x"}}"#, "connect is not as it should be: unknown field `session`"),
+            (r#"{"id":9,"connect":{"cursor":"k3J9.17.0x7"}}"#, "cursor is the position of one topic"),
+            (r#"{"id":9,"connect":{"cursor":{"a":1}}}"#, "cursor is not as it should be"),
+            (r#"{"id":9,"subscribe":{"topic":"a","presence":1}}"#, "subscribe is not as it should be"),
             (r#"{"id":9,"subscribe":{"topic":"a b"}}"#, "topic has the character ' '"),
             (r#"{"id":9,"subscribe":{"topic":"a","from":"later"}}"#, "from is none of"),
             (r#"{"id":9,"subscribe":{"topic":"a","from":{"last":-1}}}"#, "from is not as it should be"),

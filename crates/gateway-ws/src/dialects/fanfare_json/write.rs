@@ -2,10 +2,13 @@
 
 use std::io::Write as _;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fanfare_bus::State;
 use fanfare_model::json::{write_event, write_string};
+use fanfare_model::{Event, Topic};
+use fanfare_presence::json::{write_diff, write_members};
 use fanfare_session::client::{HistoryPage, Push, Reply, RequestId};
 use serde_json::json;
 
@@ -38,10 +41,17 @@ fn object(value: serde_json::Value) -> impl FnOnce(&mut Vec<u8>) {
 
 pub(super) fn reply(id: Option<RequestId>, reply: &Reply) -> Bytes {
     match reply {
-        Reply::Connected { session, user, expires_in, ping_every } => frame(
+        Reply::Connected { session, user, expires_in, ping_every, resume, resumed } => frame(
             id,
             "connected",
-            object(json!({ "session": session, "user": user, "expires_in": expires_in, "ping_every": ping_every })),
+            object(json!({
+                "session": session,
+                "user": user,
+                "expires_in": expires_in,
+                "ping_every": ping_every,
+                "resume": resume,
+                "resumed": resumed.then_some(true),
+            })),
         ),
         Reply::Subscribed { topic, position, state } => {
             let state = match state {
@@ -63,14 +73,30 @@ pub(super) fn reply(id: Option<RequestId>, reply: &Reply) -> Bytes {
             })),
         ),
         Reply::History(page) => frame(id, "history", |out| history(page, out)),
+        Reply::Presence { topic, rev } => frame(id, "presence", object(json!({ "topic": topic, "rev": rev }))),
+        Reply::Members { topic, members } => frame(id, "presence", |out| write_members(topic, members, out)),
         Reply::Refreshed { expires_in } => frame(id, "refreshed", object(json!({ "expires_in": expires_in }))),
         Reply::Pong => frame(id, "pong", object(json!({}))),
         Reply::Error(error) => frame(
             id,
             "error",
-            object(json!({ "code": error.code(), "message": error.to_string(), "retryable": error.retryable() })),
+            object(json!({
+                "code": error.code(),
+                "message": error.to_string(),
+                "retryable": error.retryable(),
+                "retry_after_ms": error.retry_after().map(millis),
+            })),
         ),
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Something about who is in a topic, of a companion's signal.
+pub(super) fn signal(topic: &Topic, event: &Event) -> Bytes {
+    frame(None, "presence", |out| write_diff(topic, event, out))
 }
 
 fn history(page: &HistoryPage, out: &mut Vec<u8>) {
@@ -103,6 +129,11 @@ pub(super) fn push(push: &Push) -> Bytes {
         Push::Unsubscribed { topic, code, reason } => {
             frame(None, "unsubscribed", object(json!({ "topic": topic, "code": code, "reason": reason })))
         }
+        Push::Members { topic, members } => frame(None, "presence", |out| write_members(topic, members, out)),
+        Push::Resume { token, expires_in } => {
+            frame(None, "resume", object(json!({ "token": token, "expires_in": expires_in })))
+        }
+        Push::Expiring { expires_in } => frame(None, "expiring", object(json!({ "expires_in": expires_in }))),
         Push::Ping => {
             static FRAME: OnceLock<Bytes> = OnceLock::new();
             FRAME.get_or_init(|| frame(None, "ping", object(json!({})))).clone()
@@ -114,7 +145,7 @@ pub(super) fn push(push: &Push) -> Bytes {
                 "code": goodbye.code(),
                 "reason": goodbye.reason(),
                 "reconnect": goodbye.reconnect(),
-                "retry_after_ms": retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+                "retry_after_ms": retry_after.map(millis),
             })),
         ),
     }
@@ -123,12 +154,12 @@ pub(super) fn push(push: &Push) -> Bytes {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use fanfare_model::{
-        Data, Draft, Epoch, Event, EventId, Gap, GapReason, Position, SessionId, Tag, Tenant, Timestamp, Topic,
-        TopicKey, UserId,
+        Data, Draft, Epoch, EventId, EventName, Gap, GapReason, Position, SessionId, Tag, Tenant, Timestamp, TopicKey,
+        UserId,
     };
+    use fanfare_presence::Members;
     use fanfare_session::Goodbye;
     use fanfare_session::client::Error;
 
@@ -170,12 +201,22 @@ mod tests {
                     user: Some(UserId::new("alice").unwrap()),
                     expires_in: Some(120),
                     ping_every: Some(25),
+                    resume: Some("fr1.x".to_owned()),
+                    resumed: true,
                 },
             ),
-            &json!({"id":3,"connected":{"session":"s","user":"alice","expires_in":120,"ping_every":25}}),
+            &json!({"id":3,"connected":{
+                "session":"s","user":"alice","expires_in":120,"ping_every":25,"resume":"fr1.x","resumed":true,
+            }}),
         );
-        let anonymous =
-            Reply::Connected { session: SessionId::new("s").unwrap(), user: None, expires_in: None, ping_every: None };
+        let anonymous = Reply::Connected {
+            session: SessionId::new("s").unwrap(),
+            user: None,
+            expires_in: None,
+            ping_every: None,
+            resume: None,
+            resumed: false,
+        };
         check(&reply(None, &anonymous), &json!({"connected":{"session":"s"}}));
         check(
             &reply(id, &Reply::Subscribed { topic: topic(), position: position(17), state: State::Replaying }),
@@ -186,6 +227,10 @@ mod tests {
         check(
             &reply(id, &Reply::Published { topic: topic(), position: position(18), event_id, duplicate: false }),
             &json!({"id":3,"published":{"topic":"chat:42","position":"7.18.009","offset":18,"event_id":"e","duplicate":false}}),
+        );
+        check(
+            &reply(id, &Reply::Presence { topic: topic(), rev: 9 }),
+            &json!({"id":3,"presence":{"topic":"chat:42","rev":9}}),
         );
         check(&reply(id, &Reply::Refreshed { expires_in: Some(5) }), &json!({"id":3,"refreshed":{"expires_in":5}}));
         check(&reply(None, &Reply::Pong), &json!({"pong":{}}));
@@ -216,6 +261,23 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_is_about_its_topic() {
+        let data = Data::json(r#"{"prev":7,"rev":9,"count":1,"leave":[{"id":"s","since":5}]}"#).unwrap();
+        let event = Event {
+            topic: TopicKey::new(Tenant::default(), topic().signals()),
+            epoch: Epoch::from_u32(7).unwrap(),
+            offset: 1,
+            prev: 0,
+            time: Timestamp::from_micros(5),
+            draft: Draft { name: Some(EventName::new("presence").unwrap()), ..Draft::new(data) },
+        };
+        check(
+            &signal(&topic(), &event),
+            &json!({"presence":{"topic":"chat:42","prev":7,"rev":9,"count":1,"leave":[{"id":"s","since":5}]}}),
+        );
+    }
+
+    #[test]
     fn pushes_as_specified() {
         let gap = Gap { from: 18, to: 25, reason: GapReason::Trimmed };
         check(
@@ -226,6 +288,19 @@ mod tests {
             &push(&Push::Unsubscribed { topic: topic(), code: 2501, reason: "permission ended" }),
             &json!({"unsubscribed":{"topic":"chat:42","code":2501,"reason":"permission ended"}}),
         );
+        let member = serde_json::from_value(json!({"id":"s","user":"alice","since":5})).unwrap();
+        let members = Members { rev: 7, count: 2, members: vec![Arc::new(member)], ..Members::default() };
+        let shown = json!({"topic":"chat:42","rev":7,"count":2,"members":[{"id":"s","user":"alice","since":5}]});
+        check(&push(&Push::Members { topic: topic(), members: members.clone() }), &json!({ "presence": shown }));
+        check(
+            &reply(Some(RequestId(5)), &Reply::Members { topic: topic(), members }),
+            &json!({ "id": 5, "presence": shown }),
+        );
+        check(
+            &push(&Push::Resume { token: "fr1.x".to_owned(), expires_in: 120 }),
+            &json!({"resume":{"token":"fr1.x","expires_in":120}}),
+        );
+        check(&push(&Push::Expiring { expires_in: 30 }), &json!({"expiring":{"expires_in":30}}));
         check(&push(&Push::Ping), &json!({"ping":{}}));
         let retry_after = Some(Duration::from_millis(1834));
         check(
