@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use fanfare_session::problem::{self, Problem};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::cors::METHODS;
 use crate::request::Content;
 
 /// The id of the session that a stream is.
@@ -54,9 +53,6 @@ pub(crate) fn refused(problem: &Problem) -> Response<Content> {
     }
     if let Some(seconds) = problem.retry_after_seconds() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, METHODS);
     }
     response
 }

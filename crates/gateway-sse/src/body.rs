@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use fanfare_session::Goodbye;
+use futures_util::future::BoxFuture;
 use http_body::Frame;
 use parking_lot::Mutex;
 
@@ -40,8 +41,8 @@ struct State {
 
 enum Stage {
     Live(Box<Live>),
-    /// Only the farewell is left to say.
-    Leaving(Goodbye),
+    /// Only the farewell is left to say, and what is to be done before.
+    Leaving(Goodbye, Option<BoxFuture<'static, ()>>),
     Over,
 }
 
@@ -87,7 +88,7 @@ impl Watched for Shared {
         let Some(mut state) = self.state.try_lock() else { return };
         if let Stage::Live(live) = &state.stage {
             live.end(Goodbye::Stalled);
-            state.stage = Stage::Leaving(Goodbye::Stalled);
+            state.stage = Stage::Leaving(Goodbye::Stalled, None);
         }
         drop(state);
         if let Some(abort) = &self.abort {
@@ -104,17 +105,24 @@ impl State {
         if let Some(next) = self.next.take() {
             return Poll::Ready(Some(next));
         }
-        let goodbye = match &mut self.stage {
-            Stage::Live(live) => match ready!(Self::turn(live, cx, gateway)) {
+        if let Stage::Live(live) = &mut self.stage {
+            match ready!(Self::turn(live, cx, gateway)) {
                 Ok((now, next)) => {
                     self.next = next;
                     return Poll::Ready(Some(now));
                 }
-                Err(goodbye) => goodbye,
-            },
-            Stage::Leaving(goodbye) => *goodbye,
-            Stage::Over => return Poll::Ready(None),
-        };
+                Err(goodbye) => {
+                    if let Stage::Live(live) = std::mem::replace(&mut self.stage, Stage::Over) {
+                        self.stage = Stage::Leaving(goodbye, live.into_leaving(goodbye));
+                    }
+                }
+            }
+        }
+        let Stage::Leaving(goodbye, leaving) = &mut self.stage else { return Poll::Ready(None) };
+        if let Some(leaving) = leaving {
+            ready!(leaving.as_mut().poll(cx));
+        }
+        let goodbye = *goodbye;
         self.stage = Stage::Over;
         let mut out = Vec::new();
         write_farewell(gateway, wire, goodbye, &mut out);
@@ -123,19 +131,23 @@ impl State {
 
     /// What goes out now, and what must follow it.
     fn turn(live: &mut Live, cx: &mut Context<'_>, gateway: &Gateway) -> Poll<Result<(Bytes, Option<Bytes>), Goodbye>> {
-        if let Poll::Ready(goodbye) = live.poll_end(cx) {
+        if let Poll::Ready(goodbye) = live.poll_end(cx, gateway) {
             return Poll::Ready(Err(goodbye));
         }
         let mut out = Vec::new();
-        let then = match ready!(live.turn(cx, gateway, &mut out)) {
-            Ok(Then::Nothing) => None,
-            Ok(Then::Alone(entry)) => Some(live.wire().event(&entry)),
-            Ok(Then::Shared(bytes)) => Some(bytes),
-            Err(goodbye) => return Poll::Ready(Err(goodbye)),
-        };
-        Poll::Ready(Ok(match then {
-            Some(then) if out.is_empty() => (then, None),
-            then => (Bytes::from(out), then),
-        }))
+        loop {
+            let then = match ready!(live.turn(cx, gateway, &mut out)) {
+                // Nothing for this client, and perhaps more to come.
+                Ok(Then::Nothing) if out.is_empty() => continue,
+                Ok(Then::Nothing) => None,
+                Ok(Then::Alone(entry)) => Some(live.wire().event(&entry)),
+                Ok(Then::Shared(bytes)) => Some(bytes),
+                Err(goodbye) => return Poll::Ready(Err(goodbye)),
+            };
+            return Poll::Ready(Ok(match then {
+                Some(then) if out.is_empty() => (then, None),
+                then => (Bytes::from(out), then),
+            }));
+        }
     }
 }

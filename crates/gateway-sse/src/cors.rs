@@ -14,9 +14,6 @@ const EXPOSED_HEADERS: HeaderValue =
 /// How long a browser may remember a preflight, in seconds: the longest that Chromium accepts.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// The methods of the route, for `Allow` and for preflights.
-pub(crate) const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, QUERY, OPTIONS");
-
 /// What is granted to the origin of a request.
 pub(crate) enum Cors {
     /// Nothing: there is no origin, or it is not a listed one.
@@ -53,9 +50,9 @@ impl Cors {
     }
 
     /// Adds what belongs to the answer to a preflight only.
-    pub(crate) fn add_to_preflight(&self, headers: &mut HeaderMap) {
+    pub(crate) fn add_to_preflight(&self, headers: &mut HeaderMap, methods: HeaderValue) {
         if !matches!(self, Self::None) {
-            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
             headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         }

@@ -9,10 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use fanfare_bus::{Entry, Form};
-use fanfare_model::{Data, DataKind, Event, json};
+use fanfare_model::{Data, DataKind, Event, Topic, json};
 
 use crate::accept::Shape;
 use crate::chunk;
+use crate::control::write_presence_change;
 
 /// About what an event takes on the wire besides its data.
 const FIELDS_BYTES: usize = 128;
@@ -62,6 +63,21 @@ impl Wire {
             Self::Lines => memchr::memchr(b',', event),
         };
         event.slice(end.map_or(0, |end| end + 1)..)
+    }
+
+    /// A change of who is in `topic`, from an event of its companion. A companion's events are written in no other way, so
+    /// the forms of events hold them whole.
+    pub(crate) fn presence(self, topic: &Topic, entry: &Entry) -> Bytes {
+        let form = match self {
+            Self::Sse { .. } => Form::Sse,
+            Self::Lines => Form::JsonLine,
+        };
+        let encode = |event: &Event| {
+            let mut out = Vec::with_capacity(FIELDS_BYTES + event.draft.data.bytes().len());
+            write_presence_change(self, topic, event, &mut out);
+            Bytes::from(out)
+        };
+        entry.form(form, encode).clone()
     }
 
     /// Writes a cursor as it stands in front of an event.
@@ -150,10 +166,10 @@ fn base64(data: &Data) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
-    use fanfare_model::{Draft, Epoch, EventId, EventName, Tenant, Timestamp, Topic, TopicKey};
+    use fanfare_model::{Draft, Epoch, EventId, EventName, Tenant, Timestamp, TopicKey};
     use proptest::prelude::*;
 
     use super::*;
@@ -176,6 +192,11 @@ mod tests {
             time: Timestamp::from_micros(1),
             draft,
         }))
+    }
+
+    /// An event of the topic `a` with this data.
+    pub(crate) fn event(data: Data) -> Arc<Event> {
+        entry(None, data).event
     }
 
     fn sse_of(name: Option<&str>, data: Data) -> (String, Parsed) {

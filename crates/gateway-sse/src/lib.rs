@@ -1,6 +1,6 @@
 //! Streams over HTTP: Server-Sent Events, lines of JSON, and long polls (`docs/protocol/sse.md`).
 //!
-//! One route, `/v1/sse`. A request becomes a [`fanfare_session::Session`] and a [`fanfare_bus::Reader`] over its
+//! One route for streams, `/v1/sse`, and two beside it. A request becomes a [`fanfare_session::Session`] and a [`fanfare_bus::Reader`] over its
 //! topics; the stream takes from the reader as the socket takes from it, so a slow client holds a cursor and one batch
 //! of bytes. Events are encoded once for each format and shared by every stream.
 //!
@@ -11,12 +11,14 @@
 //! What this crate is not: it accepts no connections, and a stream owns no timer. The registry of sessions reminds
 //! streams of heartbeats and ends them; one task a door looks for clients that have stopped reading, and cuts them.
 //!
-//! Reading order: `request.rs`, `wanted.rs`, `resume.rs`, `live.rs`, `encode.rs`, `body.rs`, `bare`, `stall.rs`.
+//! Reading order: `request.rs`, `wanted.rs`, `resume.rs`, `open.rs`, `live.rs`, `encode.rs`, `body.rs`, `bare`,
+//! `stall.rs`.
 
 mod accept;
 mod answer;
 mod bare;
 mod body;
+mod caller;
 mod chunk;
 mod control;
 mod cors;
@@ -26,16 +28,22 @@ mod form;
 mod gateway;
 mod live;
 mod long_poll;
+mod membership;
+mod open;
 mod opened;
 mod options;
+mod origin;
 #[cfg(test)]
 mod parser;
 mod positions;
+mod presence;
 mod request;
 mod resume;
 mod route;
 mod stall;
+mod ticket;
 mod wanted;
+mod watch;
 
 pub mod metrics;
 
@@ -52,6 +60,10 @@ pub use stall::ConnectionAbort;
 
 /// Where the streams are.
 pub const PATH: &str = "/v1/sse";
+/// Where a client gets a ticket for one.
+pub const TICKET_PATH: &str = "/v1/sse/ticket";
+/// Where a client sees who is in a topic.
+pub const PRESENCE_PATH: &str = "/v1/sse/presence";
 
 /// What leads to the streams of one worker. Cheap to clone.
 #[derive(Clone)]
@@ -67,10 +79,14 @@ impl Door {
         Self { gateway }
     }
 
-    /// The route, for a server on this worker. It reads two extensions of a request:
+    /// The routes, for a server on this worker. They read two extensions of a request:
     /// `axum::extract::ConnectInfo<SocketAddr>` for the client's address, and [`ConnectionAbort`].
     pub fn router(&self) -> Router {
-        Router::new().route(PATH, any(route::serve)).with_state(Arc::clone(&self.gateway))
+        Router::new()
+            .route(PATH, any(route::serve))
+            .route(TICKET_PATH, any(route::ticket))
+            .route(PRESENCE_PATH, any(route::presence))
+            .with_state(Arc::clone(&self.gateway))
     }
 
     /// Whether [`Door::serve`] takes the request with this head. A head that it does not take is the server's.

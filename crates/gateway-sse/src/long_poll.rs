@@ -1,9 +1,13 @@
 //! Long polls: one answer with what there is, as soon as there is something.
 
+use std::io::Write as _;
 use std::task::Poll;
 use std::time::Duration;
 
-use fanfare_bus::{Budget, Delivery, Ended};
+use fanfare_bus::{Budget, Delivery, Ended, SubscriptionId};
+use fanfare_model::{Gap, Position};
+use fanfare_presence::json;
+use fanfare_session::client::UNSUBSCRIBED_PERMISSION;
 use fanfare_session::{Goodbye, Nudge};
 
 use crate::control::Control;
@@ -11,6 +15,7 @@ use crate::encode::{Wire, object_in_line};
 use crate::gateway::Gateway;
 use crate::opened::Opened;
 use crate::resume::StreamState;
+use crate::watch;
 
 /// What the answer is.
 pub(crate) const MEDIA_TYPE: &str = "application/json";
@@ -26,9 +31,7 @@ struct Batch {
 pub(crate) async fn answer(gateway: &Gateway, mut opened: Opened) -> Vec<u8> {
     let mut batch = Batch { events: Vec::new(), gaps: Vec::new(), disconnect: None };
     for (id, gap, position) in std::mem::take(&mut opened.gaps) {
-        opened.positions.move_to(id, position);
-        let topic = opened.positions.topic(id);
-        push(&mut batch.gaps, |out| Control::Gap { topic, gap, position }.write_object(out));
+        batch.take_gap(&mut opened, id, gap, position);
     }
     // What the client must know at once does not wait for an event.
     let has_news = !batch.gaps.is_empty() || opened.state == StreamState::Reset;
@@ -38,7 +41,19 @@ pub(crate) async fn answer(gateway: &Gateway, mut opened: Opened) -> Vec<u8> {
         Ok(Err(goodbye)) => batch.disconnect = Some(goodbye),
         Err(_) => {}
     }
+    tell_members(gateway, &mut opened).await;
     batch.into_json(gateway, &opened)
+}
+
+/// Brings it up to date who is in the topics that are watched.
+async fn tell_members(gateway: &Gateway, opened: &mut Opened) {
+    let tenant = opened.session.principal().tenant.clone();
+    for (topic, known) in &mut opened.members {
+        // What cannot be read now is as it was when the poll began.
+        if let Ok(members) = watch::members(&gateway.node, tenant.clone(), topic).await {
+            *known = members;
+        }
+    }
 }
 
 /// The first deliveries of the reader.
@@ -47,8 +62,11 @@ async fn first(gateway: &Gateway, opened: &mut Opened) -> Result<Vec<Delivery>, 
     let budget = Budget { deliveries: options.poll_events_max, bytes: options.poll_bytes.as_usize() };
     let mut deliveries = Vec::new();
     std::future::poll_fn(|cx| {
-        if let Poll::Ready(Nudge::End(goodbye)) = opened.session.poll_nudge(cx) {
-            return Poll::Ready(Err(goodbye));
+        // The rest is for who stays.
+        while let Poll::Ready(nudge) = opened.session.poll_nudge(cx) {
+            if let Nudge::End(goodbye) = nudge {
+                return Poll::Ready(Err(goodbye));
+            }
         }
         opened.reader.poll(cx, budget, &mut deliveries).map(Ok)
     })
@@ -62,16 +80,14 @@ impl Batch {
         let mut events = 0;
         for delivery in deliveries.into_iter().take(gateway.options.poll_events_max) {
             match delivery {
-                Delivery::Event { id, entry } => {
+                Delivery::Event { id, entry } if opened.positions.topic(id).is_some() => {
                     opened.positions.move_to(id, entry.event.position());
                     push(&mut self.events, |out| out.extend_from_slice(&object_in_line(&Wire::Lines.event(&entry))));
                     events += 1;
                 }
-                Delivery::Gap { id, gap, position } => {
-                    opened.positions.move_to(id, position);
-                    let topic = opened.positions.topic(id);
-                    push(&mut self.gaps, |out| Control::Gap { topic, gap, position }.write_object(out));
-                }
+                Delivery::Gap { id, gap, position } => self.take_gap(opened, id, gap, position),
+                // Who is there is told as it is at the end, whatever has changed before.
+                Delivery::Event { .. } => {}
                 Delivery::Ended { why, .. } => {
                     self.disconnect = Some(match why {
                         Ended::Slow => Goodbye::Slow,
@@ -82,6 +98,17 @@ impl Batch {
             }
         }
         gateway.polled.events.increment(events);
+    }
+
+    /// One of a companion is nothing to tell: the members are read afterwards.
+    fn take_gap(&mut self, opened: &mut Opened, id: SubscriptionId, gap: Gap, position: Position) {
+        if opened.positions.topic(id).is_none() {
+            return;
+        }
+        opened.positions.move_to(id, position);
+        if let Some(topic) = opened.positions.topic(id) {
+            push(&mut self.gaps, |out| Control::Gap { topic, gap, position }.write_object(out));
+        }
     }
 
     fn into_json(self, gateway: &Gateway, opened: &Opened) -> Vec<u8> {
@@ -100,6 +127,17 @@ impl Batch {
         ] {
             out.extend_from_slice(part);
         }
+        for (name, list) in [("unsubscribed", refused(opened)), ("presence", members(opened))] {
+            if !list.is_empty() {
+                write!(out, ",\"{name}\":[").expect("a Vec grows");
+                out.extend_from_slice(&list);
+                out.push(b']');
+            }
+        }
+        if let Some(sealed) = &opened.resume {
+            out.extend_from_slice(b",\"resume\":");
+            Control::resume(sealed).write_object(&mut out);
+        }
         if let Some(goodbye) = self.disconnect {
             out.extend_from_slice(b",\"disconnect\":");
             Control::Disconnect { goodbye, retry_after: gateway.retry_after(goodbye) }.write_object(&mut out);
@@ -107,6 +145,25 @@ impl Batch {
         out.push(b'}');
         out
     }
+}
+
+/// The topics of the client's token that it may not receive.
+fn refused(opened: &Opened) -> Vec<u8> {
+    let mut list = Vec::new();
+    for topic in &opened.refused {
+        let (code, reason) = UNSUBSCRIBED_PERMISSION;
+        push(&mut list, |out| Control::Unsubscribed { topic, code, reason }.write_object(out));
+    }
+    list
+}
+
+/// Who is in the topics that are watched.
+fn members(opened: &Opened) -> Vec<u8> {
+    let mut list = Vec::new();
+    for (topic, members) in &opened.members {
+        push(&mut list, |out| json::write_members(topic, members, out));
+    }
+    list
 }
 
 /// Writes one more element of a list.

@@ -7,7 +7,8 @@ use fanfare_model::{Cursor, Position, Topic, TopicTag};
 
 /// The positions of a stream, moved on with everything that is written.
 pub(crate) struct Positions {
-    topics: Box<[Topic]>,
+    /// `None` if it is not delivered any more.
+    topics: Box<[Option<Topic>]>,
     /// In the order of the topics. A subscription's number is its place here: they were made in this order by a
     /// reader that had none.
     entries: Box<[(TopicTag, Position)]>,
@@ -19,7 +20,7 @@ impl Positions {
             .into_iter()
             .map(|(topic, position)| {
                 let tag = TopicTag::of(&topic);
-                (topic, (tag, position))
+                (Some(topic), (tag, position))
             })
             .unzip();
         Self { topics: topics.into(), entries: entries.into() }
@@ -30,9 +31,17 @@ impl Positions {
         self.entries.len() == 1
     }
 
-    /// The topic of a subscription.
-    pub(crate) fn topic(&self, id: SubscriptionId) -> &Topic {
-        &self.topics[id.0 as usize]
+    /// The topic that a subscription delivers; `None` if it is none of the stream's topics, or no more.
+    pub(crate) fn topic(&self, id: SubscriptionId) -> Option<&Topic> {
+        self.topics.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The topic is not delivered any more; gives its subscription. Its position stays in the cursor, for a client that
+    /// comes back and asks for it.
+    pub(crate) fn end(&mut self, topic: &Topic) -> Option<SubscriptionId> {
+        let at = self.topics.iter().position(|known| known.as_ref() == Some(topic))?;
+        self.topics[at] = None;
+        u32::try_from(at).ok().map(SubscriptionId)
     }
 
     /// The stream is at `position` in the topic of a subscription now.
@@ -75,6 +84,10 @@ mod tests {
         let cursor: Cursor = two.text().parse().unwrap();
         assert_eq!(cursor.position_of(&topic("a"), false), Some(position("7.1.001")));
         assert_eq!(cursor.position_of(&topic("b"), false), Some(position("7.6.004")));
-        assert_eq!(two.topic(SubscriptionId(1)), &topic("b"));
+        assert_eq!((two.topic(SubscriptionId(1)), two.topic(SubscriptionId(2))), (Some(&topic("b")), None));
+
+        assert_eq!(two.end(&topic("b")), Some(SubscriptionId(1)));
+        assert_eq!((two.end(&topic("b")), two.topic(SubscriptionId(1))), (None, None));
+        assert_eq!(two.text().parse::<Cursor>().unwrap(), cursor, "its position is kept");
     }
 }

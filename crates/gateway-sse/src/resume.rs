@@ -1,10 +1,11 @@
 //! From what a client asked for to where each topic begins.
 
 use fanfare_auth::{Action, Principal};
-use fanfare_bus::{Subscribe, Subscribed};
+use fanfare_bus::Subscribed;
 use fanfare_model::{Cursor, Position, StartFrom, Tag, Topic};
+use fanfare_session::From;
+use fanfare_session::access::{self, Standing};
 use fanfare_session::problem::Problem;
-use fanfare_session::{From, access};
 
 use crate::wanted::{Begin, Wanted};
 
@@ -40,12 +41,26 @@ pub(crate) struct Plan {
     pub(crate) topics: Vec<PlannedTopic>,
     /// The cursor as the client wrote it, if it gave one.
     pub(crate) requested: Option<String>,
+    /// What it says.
+    cursor: Option<Cursor>,
     state: StreamState,
 }
 
 pub(crate) struct PlannedTopic {
     pub(crate) topic: Topic,
-    start: StartFrom,
+    pub(crate) start: StartFrom,
+    pub(crate) by: By,
+}
+
+/// Who wants a topic in a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The request names it.
+    Client,
+    /// The client's token names it.
+    Token,
+    /// The server or the application; grants are not asked.
+    Server,
 }
 
 impl Plan {
@@ -56,29 +71,20 @@ impl Plan {
         let Some(last_event_id) = wanted.last_event_id else {
             return Self::by_from(wanted);
         };
-        let mut plan = Self { topics: Vec::new(), requested: None, state: StreamState::Continue };
         let cursor: Option<Cursor> = last_event_id.text.parse().ok();
         let position = |topic: &Topic| cursor.as_ref().and_then(|cursor| cursor.position_of(topic, only));
         let usable = wanted.topics.iter().any(|wanted| position(&wanted.topic).is_some());
-        if !usable {
-            plan.state = StreamState::Reset;
-        }
+        let mut state = if usable || wanted.topics.is_empty() { StreamState::Continue } else { StreamState::Reset };
+        let mut topics = Vec::with_capacity(wanted.topics.len());
         for asked in wanted.topics {
             let start = match position(&asked.topic) {
-                // A place that was not learnt from an event counts as going back (docs/adr/0006). Without the
-                // right to do that, an error would end a client that only listens.
-                Some(Position { tag: Tag::NONE, .. }) if !principal.may(Action::History, &asked.topic) => {
-                    plan.state = StreamState::Reset;
-                    StartFrom::Now
-                }
-                Some(position) => StartFrom::After(position),
+                Some(position) => go_on(position, &asked.topic, principal, &mut state),
                 None if usable => begin(&asked.topic, asked.from.as_ref(), wanted.from.as_ref(), only)?,
                 None => StartFrom::Now,
             };
-            plan.topics.push(PlannedTopic { topic: asked.topic, start });
+            topics.push(PlannedTopic { topic: asked.topic, start, by: By::Client });
         }
-        plan.requested = Some(shortened(last_event_id.text));
-        Ok(plan)
+        Ok(Self { topics, requested: Some(shortened(last_event_id.text)), cursor, state })
     }
 
     fn by_from(wanted: Wanted) -> Result<Self, Problem> {
@@ -91,7 +97,7 @@ impl Plan {
             .into_iter()
             .map(|asked| {
                 let start = begin(&asked.topic, asked.from.as_ref(), wanted.from.as_ref(), only)?;
-                Ok(PlannedTopic { topic: asked.topic, start })
+                Ok(PlannedTopic { topic: asked.topic, start, by: By::Client })
             })
             .collect::<Result<Vec<_>, Problem>>()?;
         let state = match topics.iter().any(|planned| matches!(planned.start, StartFrom::After(_))) {
@@ -100,25 +106,55 @@ impl Plan {
             false if given => StreamState::Reset,
             false => StreamState::New,
         };
-        Ok(Self { topics, requested: wanted.from.filter(is_cursor).map(|begin| shortened(begin.text)), state })
+        let requested = wanted.from.filter(is_cursor).map(|begin| shortened(begin.text));
+        Ok(Self { topics, requested, cursor: None, state })
     }
 
-    /// The requests to subscribe that `principal` may make. If it may not make one of them, it makes none.
-    pub(crate) fn authorize(&self, principal: &Principal) -> Result<Vec<Subscribe>, Problem> {
-        let authorize = |planned: &PlannedTopic| {
+    /// Whether the client may have the topics that it asks for. If it may not have one of them, it has none.
+    pub(crate) fn authorize(&self, principal: &Principal) -> Result<(), Problem> {
+        for planned in &self.topics {
             access::subscribe(principal, planned.topic.clone(), planned.start, None)
-                .map_err(|refusal| Problem::from(refusal).with("topic", planned.topic.as_str()))
-        };
-        self.topics.iter().map(authorize).collect()
+                .map_err(|refusal| Problem::from(refusal).with("topic", planned.topic.as_str()))?;
+        }
+        Ok(())
     }
 
-    /// The state of the stream, once it is known what became of each subscription.
-    pub(crate) fn state(&self, subscribed: &[Subscribed]) -> StreamState {
+    /// Adds the topics that the session receives without asking. They go on where the cursor says, and else begin now.
+    pub(crate) fn add(&mut self, standing: Vec<Standing>, principal: &Principal) {
+        for Standing { topic, granted } in standing {
+            if self.topics.iter().any(|planned| planned.topic == topic) {
+                continue;
+            }
+            let start = match self.cursor.as_ref().and_then(|cursor| cursor.position_of(&topic, false)) {
+                Some(position) if granted => StartFrom::After(position),
+                Some(position) => go_on(position, &topic, principal, &mut self.state),
+                None => StartFrom::Now,
+            };
+            self.topics.push(PlannedTopic { topic, start, by: if granted { By::Server } else { By::Token } });
+        }
+        let goes_on = self.topics.iter().any(|planned| matches!(planned.start, StartFrom::After(_)));
+        if self.state == StreamState::Continue && !goes_on {
+            self.state = StreamState::Reset;
+        }
+    }
+
+    /// The state of the stream, once it is known whether events are gone.
+    pub(crate) fn state(&self, any_gap: bool) -> StreamState {
         match self.state {
-            StreamState::Continue if subscribed.iter().any(|one| one.gap.is_some()) => StreamState::Gap,
+            StreamState::Continue if any_gap => StreamState::Gap,
             state => state,
         }
     }
+}
+
+/// To go on after a position of a cursor. A place that was not learnt from an event counts as going back
+/// (docs/adr/0006). Without the right to do that, an error would end a client that only listens, so it begins now.
+fn go_on(position: Position, topic: &Topic, principal: &Principal, state: &mut StreamState) -> StartFrom {
+    if position.tag == Tag::NONE && !principal.may(Action::History, topic) {
+        *state = StreamState::Reset;
+        return StartFrom::Now;
+    }
+    StartFrom::After(position)
 }
 
 impl PlannedTopic {

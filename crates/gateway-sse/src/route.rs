@@ -1,4 +1,4 @@
-//! The door behind a server: a route.
+//! The door behind a server: its routes.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use crate::body::Stream;
 use crate::gateway::Gateway;
 use crate::request::{self, Content};
 use crate::stall::ConnectionAbort;
+use crate::{presence, ticket};
 
 /// How a request is served.
 pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
@@ -21,4 +22,26 @@ pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request<
         Content::Whole(bytes) => Body::from(bytes),
         Content::Stream(begun) => Body::new(Stream::new(gateway, begun, abort)),
     })
+}
+
+/// How a request for a ticket is served.
+pub(crate) async fn ticket(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+    let make = async |request| ticket::make(&gateway, request).await;
+    let response = request::with_cors(&gateway, ticket::METHODS, request, make).await;
+    response.map(whole)
+}
+
+/// How a request to see who is there is served.
+pub(crate) async fn presence(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+    let read = async |request| presence::read(&gateway, request).await;
+    let response = request::with_cors(&gateway, presence::METHODS, request, read).await;
+    response.map(whole)
+}
+
+/// What is no stream.
+fn whole(content: Content) -> Body {
+    match content {
+        Content::Whole(bytes) => Body::from(bytes),
+        Content::Stream(_) => Body::empty(),
+    }
 }

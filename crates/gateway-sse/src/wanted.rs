@@ -6,7 +6,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 use crate::control::OVER;
-use crate::form;
+use crate::{credential, form};
 
 /// What a client asks for. The query string and the body are united.
 #[derive(Debug, Default, PartialEq)]
@@ -28,6 +28,10 @@ pub(crate) struct Wanted {
     pub(crate) poll: bool,
     /// Whether a lack of room is told by status, not by a stream that ends.
     pub(crate) reject_by_status: bool,
+    /// Whether it is told who is in its topics.
+    pub(crate) presence: bool,
+    /// Whether it is given tokens to resume its session with.
+    pub(crate) resumable: bool,
 }
 
 /// A topic, and where it begins if that was said for it alone.
@@ -70,6 +74,9 @@ impl Wanted {
                 "poll" => self.poll = flag("poll", value)?,
                 "heartbeat" => self.heartbeat_event = word("heartbeat", value, "event", "comment")?,
                 "reject" => self.reject_by_status = word("reject", value, "status", "stream")?,
+                "presence" => self.presence = flag("presence", value)?,
+                // Who shows a token wants the next one; the token itself is a credential, and read as one.
+                credential::RESUME => self.resumable = credential::is_resume(value) || flag("resume", value)?,
                 _ => {
                     if let Some(at) = form::LAST_EVENT_ID_NAMES.iter().position(|known| known == name) {
                         self.offer_last_event_id(value, at + 1);
@@ -98,6 +105,8 @@ impl Wanted {
         self.envelope |= body.envelope;
         self.checkpoint |= body.checkpoint;
         self.poll |= body.poll;
+        self.presence |= body.presence;
+        self.resumable |= body.resume;
         Ok(())
     }
 
@@ -131,19 +140,21 @@ impl Wanted {
 
     /// Checks what can only be known when everything is taken.
     pub(crate) fn check(&self, topics_max: usize) -> Result<(), Invalid> {
-        match self.topics.len() {
-            0 => Err(Invalid::new("request", "names no topic; add ?topic=…, once for each")),
-            n if n > topics_max => {
-                Err(Invalid::new("request", format_args!("names {n} topics; at most {topics_max} are allowed")))
-            }
-            _ => Ok(()),
+        let count = self.topics.len();
+        if count > topics_max {
+            return Err(Invalid::new(
+                "request",
+                format_args!("names {count} topics; at most {topics_max} are allowed"),
+            ));
         }
+        Ok(())
     }
 }
 
 /// The body of a `POST` in JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a parameter of its own that is there or not")]
 struct Body {
     #[serde(default)]
     topics: Vec<BodyTopic>,
@@ -155,6 +166,10 @@ struct Body {
     checkpoint: bool,
     #[serde(default)]
     poll: bool,
+    #[serde(default)]
+    presence: bool,
+    #[serde(default)]
+    resume: bool,
 }
 
 #[derive(Deserialize)]
@@ -206,7 +221,7 @@ mod tests {
         assert_eq!(topics(&wanted), ["a", "b", "c"]);
         assert_eq!(wanted.topics[1].from.as_ref().map(|b| &b.from), Some(&From::Last(2)));
         assert_eq!(wanted.from.as_ref().map(|b| &b.from), Some(&From::Start));
-        assert!(wanted.envelope && !wanted.poll);
+        assert!(wanted.envelope && !wanted.poll && !wanted.presence && !wanted.resumable);
         assert!(wanted.check(2).unwrap_err().to_string().contains("names 3 topics; at most 2"));
     }
 
@@ -231,11 +246,12 @@ mod tests {
             ("envelope=yes", "envelope is neither"),
             ("heartbeat=loud", "heartbeat is neither `event` nor `comment`"),
             ("reject=x", "reject is neither"),
+            ("presence=x", "presence is neither"),
+            ("resume=x", "resume is neither"),
         ] {
             let error = of_query(query).unwrap_err().to_string();
             assert!(error.contains(part), "{query}: {error}");
         }
-        assert!(of_query("").unwrap().check(1).is_err());
         for (body, part) in [
             ("[1]", "body is not as it should be"),
             (r#"{"topic":"a"}"#, "unknown field `topic`"),

@@ -92,7 +92,7 @@ impl Seat {
         if let Some(ending) = state.ending {
             return Poll::Ready(ending);
         }
-        if let Poll::Ready(goodbye) = state.live.poll_end(cx) {
+        if let Poll::Ready(goodbye) = state.live.poll_end(cx, &self.gateway) {
             return Poll::Ready(Ending::Verdict(goodbye));
         }
         match state.ignore_input(cx).and_then(|()| self.deliver(state, cx)) {
@@ -131,7 +131,8 @@ impl Seat {
                 Poll::Pending => return Ok(()),
             }
             self.pulse.beat(state.output.is_blocked());
-            if state.live.is_drained() {
+            // What the socket has taken only a part of is flushed first: without that nobody is told when it takes more.
+            if state.live.is_drained() && !state.output.is_blocked() {
                 return Ok(());
             }
         }
@@ -199,7 +200,13 @@ impl Seat {
         let State { socket, output, live, ignored, .. } = state;
         let Ending::Verdict(goodbye) = ending else { return None };
         let leaving = Leaving { socket, output, wire: live.wire(), is_heard: ignored > 0 };
-        Some(Box::pin(leaving.say(self, goodbye)))
+        let before = live.into_leaving(goodbye);
+        Some(Box::pin(async move {
+            if let Some(before) = before {
+                before.await;
+            }
+            leaving.say(self, goodbye).await;
+        }))
     }
 }
 

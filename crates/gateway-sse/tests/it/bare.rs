@@ -302,3 +302,44 @@ async fn refusals_are_whole_answers() {
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && !head.contains("transfer-encoding"), "{head}");
     assert!(body.contains("event: fanfare.disconnect\n"), "{body}");
 }
+
+/// The first chunk that holds an event of this name, and the data of that.
+async fn told(client: &mut Reader, name: &str) -> serde_json::Value {
+    loop {
+        let chunk = client.news().await;
+        if let Some(event) = parse(&chunk).into_iter().find(|event| event.event == name) {
+            return serde_json::from_str(&event.data).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_event_is_written_among_them() {
+    let server = server();
+    let mut client = server.bare(server.head("topic=chat:1&topic=a&presence=1&resume=1")).await;
+    client.head().await;
+    let beginning = parse(&client.chunk().await);
+    let names: Vec<_> = beginning.iter().map(|event| event.event.as_str()).collect();
+    assert_eq!(names, ["fanfare.resume", "fanfare.presence"]);
+
+    let tenant = fanfare_model::Tenant::default();
+    let chat = fanfare_model::Topic::new("chat:1").unwrap();
+    let key = fanfare_model::TopicKey::new(tenant.clone(), chat.clone());
+    let who = fanfare_presence::Who { session: "s1".parse().unwrap(), user: None, info: None };
+    server.node.presence.enter(&key, &who, None).await.unwrap();
+    assert_eq!(told(&mut client, "fanfare.presence").await["join"][0]["id"], "s1");
+    server.publish("a", &["between"]).await;
+    assert_eq!(client.data(1).await, ["between"]);
+
+    let whose = fanfare_session::Whose::User(tenant, UserId::new("alice").unwrap());
+    server.node.sessions.unsubscribe(&whose, &chat);
+    // Published while the order waits: neither is lost for the other.
+    server.publish("a", &["after"]).await;
+    let mut text = String::new();
+    while !(text.contains("after") && text.contains("fanfare.unsubscribed")) {
+        text += &String::from_utf8(client.news().await).unwrap();
+    }
+    server.publish("chat:1", &["no more"]).await;
+    server.publish("a", &["the end"]).await;
+    assert_eq!(client.data(1).await, ["the end"]);
+}

@@ -130,3 +130,16 @@ async fn a_session_is_listed_and_leaves_with_its_stream() {
     drop(client);
     assert!(server.node.sessions.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn case_42_nothing_is_compressed_that_would_wait_for_more() {
+    let server = server();
+    for accept in ["text/event-stream", "application/x-ndjson"] {
+        let ask = server.get("topic=a").header("accept", accept).header("accept-encoding", "gzip, br, zstd");
+        let mut client = ask.open().await;
+        assert_eq!((client.header("content-encoding"), client.header("cache-control")), ("", "no-store, no-transform"));
+        client.frame().await;
+        server.publish("a", &["at once"]).await;
+        assert!(client.frame().await.unwrap().windows(7).any(|bytes| bytes == b"at once"));
+    }
+}

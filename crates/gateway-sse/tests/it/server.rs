@@ -12,7 +12,9 @@ use fanfare_gateway_sse::{ConnectionAbort, Door, Options};
 use fanfare_history::memory::{MemoryLog, Options as MemoryOptions};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{Data, Draft, EventId, ManualClock, Position, Tenant, Timestamp, Topic, UserId};
-use fanfare_session::{Node, Registry};
+use fanfare_presence as presence;
+use fanfare_session::quota::Quotas;
+use fanfare_session::{Hooks, Node, Registry};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
@@ -40,12 +42,32 @@ pub(crate) fn server() -> Server {
     server_with(Options::default(), fanfare_session::Options::default())
 }
 
-/// Topics of the kind `short` keep three events.
+/// Topics of the kind `short` keep three events; those of the kind `chat` have presence, and who listens to one of the
+/// kind `room` is in it.
 pub(crate) fn server_with(options: Options, session: fanfare_session::Options) -> Server {
+    server_among(options, session, Others::default())
+}
+
+/// Who has a say besides tokens.
+#[derive(Default)]
+pub(crate) struct Others {
+    /// Limits of users, tenants and addresses.
+    pub(crate) limits: fanfare_session::quota::Options,
+    /// The application.
+    pub(crate) hooks: Option<Arc<dyn Hooks>>,
+}
+
+/// Where others have a say.
+pub(crate) fn server_among(options: Options, session: fanfare_session::Options, others: Others) -> Server {
+    let Others { limits, hooks } = others;
     options.validate().unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1_800_000_000)));
-    let short = serde_json::from_str(r#"{"history":{"max_events":3}}"#).unwrap();
-    let policies = Arc::new(Policies::new(&BTreeMap::from([("short".to_owned(), short)])));
+    let policies = serde_json::json!({
+        "short": {"history": {"max_events": 3}},
+        "chat": {"presence": {"flush": "1ms"}},
+        "room": {"presence": {"enter": "on_subscribe", "flush": "1ms"}},
+    });
+    let policies = Arc::new(Policies::new(&serde_json::from_value(policies).unwrap()));
     let hub = Hub::new(HubOptions { ring_events_max: 8, ..HubOptions::default() }, Arc::clone(&policies), 1);
     let log = || Arc::new(MemoryLog::new(Arc::clone(&clock) as _, Arc::clone(&hub) as _, MemoryOptions::default()));
     let broker = LocalBroker::new(log(), log(), policies);
@@ -58,7 +80,33 @@ pub(crate) fn server_with(options: Options, session: fanfare_session::Options) -
     sessions.start(&life, &auth);
     sessions.start_worker(&life);
     let clock_of_node = Arc::clone(&clock) as _;
-    let node = Node { auth, bus, sessions, options: Arc::new(session), clock: clock_of_node, life };
+    let presence = presence::Handle::new(
+        Arc::new(presence::memory::MemoryPresence::new()),
+        bus.clone(),
+        Arc::clone(&clock) as _,
+        presence::Options::default(),
+    );
+    presence.start(&life);
+    let consumers = fanfare_consumer::Handle::new(
+        Arc::new(fanfare_consumer::MemoryCursors::new(10)),
+        bus.clone(),
+        Arc::clone(&clock) as _,
+        fanfare_consumer::Options::default(),
+    );
+    let quotas = Quotas::new(limits, Arc::clone(&clock) as _);
+    let options_of_sessions = Arc::new(session);
+    let node = Node {
+        auth,
+        bus,
+        presence,
+        consumers,
+        sessions,
+        quotas,
+        hooks,
+        options: options_of_sessions,
+        clock: clock_of_node,
+        life,
+    };
     let door = Door::open(node.clone(), Arc::new(options));
     Server { router: door.router(), door, node, clock }
 }
@@ -71,6 +119,7 @@ fn auth_options() -> fanfare_auth::Options {
     fanfare_auth::Options {
         issuers: BTreeMap::from([("test".to_owned(), issuer)]),
         anonymous: Some(serde_json::from_str(anonymous).unwrap()),
+        cookie: Some("__Host-fanfare".to_owned()),
         ..fanfare_auth::Options::default()
     }
 }
@@ -78,11 +127,18 @@ fn auth_options() -> fanfare_auth::Options {
 impl Server {
     /// A token that may do everything, of a user.
     pub(crate) fn token(&self, user: &str) -> String {
-        let request = MintRequest {
+        self.mint(MintRequest {
             user: Some(UserId::new(user).unwrap()),
             grants: vec![Grant::everything()],
             ..MintRequest::default()
-        };
+        })
+    }
+
+    pub(crate) fn clock_now(&self) -> Timestamp {
+        self.node.clock.now()
+    }
+
+    pub(crate) fn mint(&self, request: MintRequest) -> String {
         self.node.auth.mint(request).unwrap()
     }
 
@@ -114,9 +170,14 @@ impl Server {
 
     /// A request of somebody who says nothing about themselves.
     pub(crate) fn ask(&self, method: Method, query: &str) -> Ask<'_> {
+        self.ask_at(method, &format!("/v1/sse?{query}"))
+    }
+
+    /// The same for another path.
+    pub(crate) fn ask_at(&self, method: Method, path: &str) -> Ask<'_> {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method;
-        *request.uri_mut() = format!("/v1/sse?{query}").parse().unwrap();
+        *request.uri_mut() = path.parse().unwrap();
         Ask { server: self, request }
     }
 }
@@ -157,7 +218,19 @@ impl Ask<'_> {
         let response = self.send().await;
         assert_eq!(response.status(), 200, "{:?}", response.headers());
         let (head, body) = response.into_parts();
-        Client { head, body, bytes: Vec::new() }
+        Client { head, body, bytes: Vec::new(), taken: 0 }
+    }
+}
+
+impl<'a> Ask<'a> {
+    /// As `user`, who may do everything.
+    pub(crate) fn by(self, user: &str) -> Ask<'a> {
+        let token = self.server.token(user);
+        self.bearer(&token)
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Ask<'a> {
+        self.header("authorization", format!("Bearer {token}"))
     }
 }
 
@@ -166,6 +239,8 @@ pub(crate) struct Client {
     pub(crate) head: http::response::Parts,
     body: Body,
     bytes: Vec<u8>,
+    /// How many events were given out by name.
+    taken: usize,
 }
 
 impl Client {
@@ -190,6 +265,19 @@ impl Client {
             }
             let so_far = events.len();
             assert!(self.frame().await.is_some(), "the stream ended after {so_far} events");
+        }
+    }
+
+    /// The data of the next event of this name that was not asked for yet, as JSON.
+    pub(crate) async fn next(&mut self, name: &str) -> serde_json::Value {
+        loop {
+            let events = parse(&self.bytes);
+            let found = events.into_iter().filter(|event| event.event == name).nth(self.taken);
+            if let Some(event) = found {
+                self.taken += 1;
+                return serde_json::from_str(&event.data).unwrap();
+            }
+            assert!(self.frame().await.is_some(), "the stream ended without another {name}: {}", self.text());
         }
     }
 
