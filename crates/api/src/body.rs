@@ -1,11 +1,13 @@
 //! Reading a request's body: bounded in size while it streams, and in time.
 
 use axum::body::Body;
+use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
 
 use crate::Options;
 use crate::fault::Fault;
@@ -58,6 +60,21 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Broken> {
         whole.extend_from_slice(&data);
     }
     Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+/// Reads a small body in JSON as what it stands for. A member that is not known is a mistake worth telling.
+pub(crate) async fn read_json<T: DeserializeOwned>(request: Request, options: &Options) -> Result<T, Fault> {
+    let (head, body) = request.into_parts();
+    must_be_json(&head.headers)?;
+    let bytes = read(body, options).await?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        if error.is_data() {
+            return fanfare_model::json::complaint("body", &error).into();
+        }
+        let (line, column) = (error.line(), error.column());
+        Fault::invalid(format_args!("the body is not valid JSON at line {line}, column {column}"))
+            .with_code("invalid_json")
+    })
 }
 
 /// What a body is said to be: `type/subtype` in lower case, without parameters. Empty if nothing is said.

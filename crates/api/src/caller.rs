@@ -19,10 +19,8 @@ pub(crate) struct Caller(pub(crate) Principal);
 impl FromRequestParts<Api> for Caller {
     type Rejection = Fault;
 
-    fn from_request_parts(parts: &mut Parts, api: &Api) -> impl Future<Output = Result<Self, Fault>> + Send {
-        let caller = credential(parts)
-            .and_then(|credential| Ok(Self(access::authenticate(&api.node, Door::Server, credential)?)));
-        std::future::ready(caller)
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Fault> {
+        Ok(Self(access::admit(&api.node, Door::Server, credential(parts)?).await?))
     }
 }
 

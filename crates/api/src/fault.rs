@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use fanfare_auth::Refusal;
 use fanfare_model::{Invalid, Kind};
 use fanfare_session::problem::{CONTENT_TYPE, Problem};
+use fanfare_session::quota::Exceeded;
 use http::header::{CONTENT_TYPE as CONTENT_TYPE_HEADER, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
@@ -113,7 +114,34 @@ impl From<fanfare_bus::Error> for Fault {
             let source = std::error::Error::source(&error).map(ToString::to_string);
             tracing::warn!(error = %error, source, "the log could not be asked");
         }
-        Self::new(error.into())
+        let code = error.code();
+        Self::new(error.into()).with_code(code)
+    }
+}
+
+impl From<fanfare_presence::Error> for Fault {
+    fn from(error: fanfare_presence::Error) -> Self {
+        if error.kind() == Kind::Unavailable {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(error = %error, source, "presence could not be asked");
+        }
+        Self::new(Problem::new(error.kind(), error))
+    }
+}
+
+impl From<fanfare_consumer::Error> for Fault {
+    fn from(error: fanfare_consumer::Error) -> Self {
+        if error.kind() == Kind::Unavailable {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(error = %error, source, "consumers could not be asked");
+        }
+        Self::new(Problem::new(error.kind(), error))
+    }
+}
+
+impl From<Exceeded> for Fault {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::new(exceeded.into())
     }
 }
 

@@ -4,15 +4,15 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
-use fanfare_auth::{Action, Door, Error, Grant, KeyInfo, KeyOrigin, KeyRequest};
-use fanfare_model::{Kind, Timestamp};
-use fanfare_session::problem::Problem;
+use fanfare_auth::{Action, Door, Grant, KeyInfo, KeyOrigin, KeyRequest};
+use fanfare_model::Timestamp;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::caller::Caller;
+use crate::disk::on_disk;
 use crate::fault::Fault;
 use crate::openapi::GrantBody;
 use crate::{Api, body};
@@ -133,9 +133,7 @@ pub(crate) async fn create(
     request: Request,
 ) -> Result<Response, Fault> {
     principal.authorize_any(Action::Admin)?;
-    let (head, body) = request.into_parts();
-    body::must_be_json(&head.headers)?;
-    let asked = read(&body::read(body, &api.options).await?)?;
+    let asked: CreateKey = body::read_json(request, &api.options).await?;
     let expires_at = asked
         .expires_at
         .as_deref()
@@ -169,20 +167,6 @@ pub(crate) async fn create(
     let mut response = (StatusCode::CREATED, Json(body)).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
-}
-
-fn read(bytes: &[u8]) -> Result<CreateKey, Fault> {
-    use serde_json::error::Category;
-    serde_json::from_slice(bytes).map_err(|error| {
-        let place = format!("at line {}, column {}", error.line(), error.column());
-        match error.classify() {
-            Category::Data => Fault::invalid(format_args!(
-                "the body is not an API key as it should be {place}; it has `grants` (a list of `topics` and `allow`), \
-                 and may have `id`, `name`, `doors` and `expires_at`"
-            )),
-            _ => Fault::invalid(format_args!("the body is not valid JSON {place}")).with_code("invalid_json"),
-        }
-    })
 }
 
 /// List API keys
@@ -232,25 +216,4 @@ pub(crate) async fn revoke(
     let revoked = id.clone();
     on_disk(move || auth.revoke_key(&id)).await?;
     Ok(Json(RevokedKey { revoked }))
-}
-
-/// Does what writes to the disk beside the worker, so that connections do not wait for it.
-async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Fault> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| Fault::from(Problem::new(Kind::Internal, "the change could not be made")))?.map_err(Fault::from)
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        let detail = match &error {
-            // Files are named only in the log.
-            Error::File { .. } | Error::KeysFile { .. } | Error::Signing => {
-                let source = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(error = %error, source, "API keys could not be changed");
-                "the file of API keys cannot be used now".to_owned()
-            }
-            error => error.to_string(),
-        };
-        Problem::new(error.kind(), detail).into()
-    }
 }

@@ -1,4 +1,5 @@
-//! The HTTP API that backends call: publish, history, topics, sessions, API keys; `docs/protocol/http.md`.
+//! The HTTP API that backends call: publish, history, consumers, topics, presence, sessions, tokens, API keys;
+//! `docs/protocol/http.md`.
 //!
 //! Three routers that share no path, so that a listener can serve any of them: [`router`] (the API itself, its
 //! `OpenAPI` document and a page to read it), [`health_router`] and [`metrics_router`]. [`with_fallbacks`] gives
@@ -11,17 +12,25 @@
 
 mod body;
 mod caller;
+mod consumers;
+mod disk;
 mod events;
 mod fault;
 mod head;
 mod health;
 mod keys;
+mod listing;
 mod openapi;
 mod operation;
 mod options;
+mod orders;
 mod params;
+mod presence;
 mod publish;
+mod pull;
 mod sessions;
+mod tickets;
+mod tokens;
 mod topic_list;
 mod topics;
 

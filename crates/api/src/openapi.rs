@@ -12,7 +12,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use crate::{events, health, keys, publish, sessions, topic_list, topics};
+use crate::{
+    consumers, events, health, keys, orders, presence, publish, pull, sessions, tickets, tokens, topic_list, topics,
+};
 
 /// The page may load nothing from anywhere else and cannot be framed.
 const PAGE_POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; \
@@ -23,7 +25,8 @@ const PAGE: &str = include_str!("docs.html");
 #[openapi(
     info(
         title = "Fanfare HTTP API",
-        description = "For backends: publish, read history, look after topics, sessions and API keys.\n\n\
+        description = "For backends: publish, read history, share events among workers, look after topics, presence, \
+            sessions, tokens and API keys.\n\n\
             Times are whole microseconds since 1970 unless said otherwise. Errors are RFC 9457 problems with a stable \
             `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
@@ -32,16 +35,25 @@ const PAGE: &str = include_str!("docs.html");
     tags(
         (name = "events", description = "Publish, and read what was published."),
         (name = "topics", description = "Look at topics, list them, remove events."),
+        (name = "consumers", description = "Named consumers: workers that share the events of a topic, each until it is \
+            acknowledged."),
+        (name = "presence", description = "Who is in which topic."),
         (name = "sessions", description = "The client connections of this node."),
+        (name = "tokens", description = "Revoke tokens, block users, make tickets."),
         (name = "keys", description = "API keys, for backends."),
         (name = "node", description = "Health, metrics, and this document."),
     ),
     paths(
         publish::publish, publish::publish_raw, events::read, topics::delete_events, topics::get, topic_list::list,
-        sessions::list, sessions::count, sessions::end, sessions::end_of_user, keys::create, keys::list, keys::revoke,
+        sessions::list, sessions::count, sessions::end, sessions::end_of_user, sessions::disconnect,
+        sessions::disconnect_user, orders::subscribe, orders::unsubscribe, orders::subscribe_user,
+        orders::unsubscribe_user, presence::read, presence::occupancy, presence::topics_of_user, presence::remove_user,
+        pull::pull, pull::ack, consumers::list, consumers::seek, consumers::forget, tokens::revoke, tokens::list,
+        tokens::unblock, tickets::create, keys::create, keys::list, keys::revoke,
         document, page, health::livez, health::readyz, health::metrics,
     ),
-    components(schemas(PublishRequest, Message, EventBody, GapBody, GrantBody, Problem, events::DirectionName)),
+    components(schemas(PublishRequest, Message, EventBody, GapBody, GrantBody, MemberBody, Problem,
+        events::DirectionName)),
     security(("bearer" = [])),
     modifiers(&Common),
 )]
@@ -65,7 +77,7 @@ impl Modify for Common {
             .build();
         components.responses.insert("Problem".to_owned(), RefOr::T(problem));
         for (path, item) in &mut document.paths.paths {
-            let operations = [&mut item.get, &mut item.post, &mut item.delete];
+            let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
             for operation in operations.into_iter().flatten().filter(|_| path.starts_with("/v1/")) {
                 let problem = || RefOr::Ref(Ref::from_response_name("Problem"));
                 let responses: &mut BTreeMap<_, _> = &mut operation.responses.responses;
@@ -222,6 +234,68 @@ pub(crate) struct EventPage {
     /// Whether there is more in the direction of reading.
     more: bool,
     gap: Option<GapBody>,
+}
+
+/// Events that are the caller's until the lease ends.
+#[derive(ToSchema)]
+#[schema(as = Leased)]
+#[expect(dead_code, reason = "describes what `pull::pull` writes")]
+pub(crate) struct LeasedBody {
+    /// The events, in the order of the log.
+    #[schema(value_type = Vec<EventBody>)]
+    events: Vec<EventBody>,
+    /// The lease, to be shown when they are acknowledged. Of two leases of a consumer the later one has the greater
+    /// number. Absent if there is nothing; there without events if there is only a gap to acknowledge.
+    #[schema(example = "1763719200123456")]
+    lease: Option<String>,
+    /// How often each event has been given out, this time included.
+    deliveries: Vec<u32>,
+    gap: Option<GapBody>,
+    /// The position of the last event given out; without events, of where new ones are waited for.
+    position: String,
+    /// Whether there are more already.
+    more: bool,
+}
+
+/// Who is in a topic, or one page of it.
+#[derive(ToSchema)]
+#[schema(as = Presence, example = json!({
+    "topic": "chat:42", "rev": 7, "count": 1,
+    "members": [{"id": "5f0c…", "user": "alice", "data": {"status": "typing"}, "since": 1_763_719_200_123_456_i64}]
+}))]
+#[expect(dead_code, reason = "describes what `fanfare_presence::json` writes")]
+pub(crate) struct PresenceBody {
+    /// The topic.
+    topic: String,
+    /// The revision that this is the state at.
+    rev: u64,
+    /// How many members there are in all.
+    count: u64,
+    /// The members of this page, by id; absent with `state`.
+    #[schema(value_type = Option<Vec<MemberBody>>)]
+    members: Option<Vec<MemberBody>>,
+    /// Where to go on: pass it as `after`. Absent if there are no more.
+    next: Option<String>,
+    /// `occupancy` if there are too many members to name.
+    #[schema(pattern = "^occupancy$")]
+    state: Option<String>,
+}
+
+/// A member of a topic.
+#[derive(ToSchema)]
+#[schema(as = Member)]
+#[expect(dead_code, reason = "describes what `fanfare_presence::json` writes")]
+pub(crate) struct MemberBody {
+    /// The session's id, or the user's where members are users.
+    id: String,
+    /// The user, if there is one.
+    user: Option<String>,
+    /// `fanfare.info` of the member's token.
+    info: Option<serde_json::Value>,
+    /// What the member says of itself.
+    data: Option<serde_json::Value>,
+    /// Since when it is a member, in microseconds since 1970.
+    since: i64,
 }
 
 /// Events that were asked for and are gone.

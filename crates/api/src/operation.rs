@@ -11,7 +11,10 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 #[cfg(test)]
 use http::Method;
 
-use crate::{Api, events, health, keys, metrics, openapi, publish, sessions, topic_list, topics};
+use crate::{
+    Api, consumers, events, health, keys, metrics, openapi, orders, presence, publish, pull, sessions, tickets, tokens,
+    topic_list, topics,
+};
 
 /// Declares the operations once: name, method, path, handler.
 macro_rules! operations {
@@ -63,6 +66,25 @@ operations! {
     CountSessions = "count_sessions", GET "/v1/sessions/count", sessions::count;
     EndSession = "end_session", DELETE "/v1/sessions/{id}", sessions::end;
     EndSessionsOfUser = "end_sessions_of_user", DELETE "/v1/users/{user}/sessions", sessions::end_of_user;
+    SubscribeSession = "subscribe_session", POST "/v1/sessions/{id}/subscribe", orders::subscribe;
+    UnsubscribeSession = "unsubscribe_session", POST "/v1/sessions/{id}/unsubscribe", orders::unsubscribe;
+    DisconnectSession = "disconnect_session", POST "/v1/sessions/{id}/disconnect", sessions::disconnect;
+    SubscribeUser = "subscribe_user", POST "/v1/users/{user}/subscribe", orders::subscribe_user;
+    UnsubscribeUser = "unsubscribe_user", POST "/v1/users/{user}/unsubscribe", orders::unsubscribe_user;
+    DisconnectUser = "disconnect_user", POST "/v1/users/{user}/disconnect", sessions::disconnect_user;
+    ReadPresence = "read_presence", GET "/v1/topics/{topic}/presence", presence::read;
+    ReadOccupancy = "read_occupancy", POST "/v1/presence/occupancy", presence::occupancy;
+    ListTopicsOfUser = "list_topics_of_user", GET "/v1/users/{user}/topics", presence::topics_of_user;
+    RemoveUser = "remove_user", DELETE "/v1/users/{user}/presence", presence::remove_user;
+    PullEvents = "pull_events", POST "/v1/topics/{topic}/pull", pull::pull;
+    AckEvents = "ack_events", POST "/v1/topics/{topic}/ack", pull::ack;
+    ListConsumers = "list_consumers", GET "/v1/consumers", consumers::list;
+    SeekConsumer = "seek_consumer", PUT "/v1/topics/{topic}/consumers/{consumer}", consumers::seek;
+    ForgetConsumer = "forget_consumer", DELETE "/v1/topics/{topic}/consumers/{consumer}", consumers::forget;
+    RevokeTokens = "revoke_tokens", POST "/v1/tokens/revoke", tokens::revoke;
+    ListRevocations = "list_revocations", GET "/v1/tokens/revocations", tokens::list;
+    UnblockUser = "unblock_user", POST "/v1/tokens/unblock", tokens::unblock;
+    CreateTicket = "create_ticket", POST "/v1/tickets", tickets::create;
     CreateKey = "create_key", POST "/v1/keys", keys::create;
     ListKeys = "list_keys", GET "/v1/keys", keys::list;
     RevokeKey = "revoke_key", DELETE "/v1/keys/{id}", keys::revoke;
@@ -85,6 +107,25 @@ impl Operation {
         Self::CountSessions,
         Self::EndSession,
         Self::EndSessionsOfUser,
+        Self::SubscribeSession,
+        Self::UnsubscribeSession,
+        Self::DisconnectSession,
+        Self::SubscribeUser,
+        Self::UnsubscribeUser,
+        Self::DisconnectUser,
+        Self::ReadPresence,
+        Self::ReadOccupancy,
+        Self::ListTopicsOfUser,
+        Self::RemoveUser,
+        Self::PullEvents,
+        Self::AckEvents,
+        Self::ListConsumers,
+        Self::SeekConsumer,
+        Self::ForgetConsumer,
+        Self::RevokeTokens,
+        Self::ListRevocations,
+        Self::UnblockUser,
+        Self::CreateTicket,
         Self::CreateKey,
         Self::ListKeys,
         Self::RevokeKey,

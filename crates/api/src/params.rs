@@ -61,6 +61,25 @@ impl Params {
     }
 }
 
+/// A text that only whoever made it understands, such as where a page ended.
+pub(crate) struct Opaque(String);
+
+impl FromStr for Opaque {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl std::ops::Deref for Opaque {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The topic in a path, already percent-decoded.
 pub(crate) fn topic(text: &str) -> Result<Topic, Fault> {
     Ok(Topic::new(text)?)

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::Api;
 use crate::caller::Caller;
 use crate::fault::Fault;
+use crate::listing::{End, Listing};
 use crate::params::Params;
 
 /// One client connection.
@@ -26,7 +27,7 @@ pub(crate) struct SessionBody {
     /// Its user, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
-    /// What it speaks: `sse`, `ndjson` or `websocket`.
+    /// What it speaks: `sse`, `ndjson`, `websocket` or `grpc`.
     protocol: &'static str,
     /// When it came, in microseconds since 1970.
     connected_at: i64,
@@ -61,11 +62,8 @@ pub(crate) struct SessionListBody {
     sessions: Vec<SessionBody>,
     /// How many sessions there are in all (of the user, if one is given).
     total: usize,
-    /// Whether there are more: go on with `after=<next>`.
-    more: bool,
-    /// Where to go on; absent if there are no more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
+    #[serde(flatten)]
+    end: End,
 }
 
 /// How many sessions there are.
@@ -106,16 +104,12 @@ pub(crate) async fn list(
 ) -> Result<Json<SessionListBody>, Fault> {
     principal.authorize_any(Action::Admin)?;
     let params = Params::parse(query.as_deref(), &["user", "after", "limit"])?;
-    let query = Query {
-        tenant: principal.tenant,
-        user: params.parsed::<UserId>("user")?,
-        after: params.parsed::<SessionId>("after")?,
-        limit: params.count("limit", api.options.page_max)?.unwrap_or(api.options.page_default),
-    };
-    let page = api.node.sessions.list(&query);
-    let next = page.sessions.last().filter(|_| page.more).map(|info| info.id.as_str().to_owned());
+    let Listing { after, limit } = Listing::of(&params, &api.options)?;
+    let user = params.parsed::<UserId>("user")?;
+    let page = api.node.sessions.list(&Query { tenant: principal.tenant, user, after, limit });
+    let end = End::new(page.more, page.sessions.last().map(|info| info.id.as_str().to_owned()));
     let sessions = page.sessions.into_iter().map(SessionBody::from).collect();
-    Ok(Json(SessionListBody { sessions, total: page.total, more: page.more, next }))
+    Ok(Json(SessionListBody { sessions, total: page.total, end }))
 }
 
 /// Count sessions
@@ -189,6 +183,47 @@ pub(crate) async fn end_of_user(
     let disconnected = api.node.sessions.disconnect_user(&principal.tenant, &user);
     ended(&principal, disconnected);
     Ok(Json(Disconnected { disconnected }))
+}
+
+/// End a session
+///
+/// The same as `DELETE /v1/sessions/{id}`, beside `subscribe` and `unsubscribe`. Needs `admin` on `*`.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{id}/disconnect",
+    operation_id = "disconnect_session",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session's id.")),
+    responses(
+        (status = 200, body = Disconnected, description = "It is being ended."),
+        (status = 404, body = crate::openapi::Problem, content_type = "application/problem+json", description = "There is no such session."),
+    ),
+)]
+pub(crate) async fn disconnect(
+    api: State<Api>,
+    caller: Caller,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Disconnected>, Fault> {
+    end(api, caller, id).await
+}
+
+/// End every session of a user
+///
+/// The same as `DELETE /v1/users/{user}/sessions`. Needs `admin` on `*`.
+#[utoipa::path(
+    post,
+    path = "/v1/users/{user}/disconnect",
+    operation_id = "disconnect_user",
+    tag = "sessions",
+    params(("user" = String, Path, description = "The user.", example = json!("alice"))),
+    responses((status = 200, body = Disconnected, description = "How many are being ended; 0 if there are none.")),
+)]
+pub(crate) async fn disconnect_user(
+    api: State<Api>,
+    caller: Caller,
+    user: Result<Path<String>, PathRejection>,
+) -> Result<Json<Disconnected>, Fault> {
+    end_of_user(api, caller, user).await
 }
 
 fn ended(principal: &Principal, sessions: usize) {

@@ -12,6 +12,7 @@ use crate::Api;
 use crate::caller::Caller;
 use crate::fault::Fault;
 use crate::head::HeadBody;
+use crate::listing::{End, Listing};
 use crate::params::Params;
 
 /// A page of topics, sorted by name (by its bytes).
@@ -19,11 +20,8 @@ use crate::params::Params;
 pub(crate) struct TopicListBody {
     /// The topics. May be fewer than `limit`, even none, although there are more.
     topics: Vec<ListedTopic>,
-    /// Whether there may be more: go on with `after=<next>`.
-    more: bool,
-    /// Where to go on; absent if there are no more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
+    #[serde(flatten)]
+    end: End,
 }
 
 /// A topic and the end of its log.
@@ -57,23 +55,20 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<TopicListBody>, Fault> {
     let params = Params::parse(query.as_deref(), &["prefix", "after", "limit"])?;
-    let query = TopicsQuery {
-        tenant: principal.tenant.clone(),
-        prefix: params.get("prefix").unwrap_or_default().to_owned(),
-        after: params.parsed::<Topic>("after")?,
-        limit: params.count("limit", api.options.page_max)?.unwrap_or(api.options.page_default),
-    };
-    let page = api.node.bus.topics(query).await?;
-    let next = page.topics.last().filter(|_| page.more).map(|(topic, _)| topic.as_str().to_owned());
+    let Listing { after, limit } = Listing::of(&params, &api.options)?;
+    let prefix = params.get("prefix").unwrap_or_default().to_owned();
+    let page = api.node.bus.topics(TopicsQuery { tenant: principal.tenant.clone(), prefix, after, limit }).await?;
+    let end = End::new(page.more, page.topics.last().map(|(topic, _)| topic.as_str().to_owned()));
     let topics = page
         .topics
         .into_iter()
         .filter(|(topic, _)| sees(&principal, topic))
         .map(|(topic, head)| ListedTopic { topic: topic.into(), head: head.into() })
         .collect();
-    Ok(Json(TopicListBody { topics, more: page.more, next }))
+    Ok(Json(TopicListBody { topics, end }))
 }
 
-fn sees(principal: &Principal, topic: &Topic) -> bool {
+/// Whether `principal` is shown that a topic is there.
+pub(crate) fn sees(principal: &Principal, topic: &Topic) -> bool {
     principal.may(Action::History, topic) || principal.may(Action::Admin, topic)
 }

@@ -87,7 +87,8 @@ impl<'a> Outcome<'a> {
             },
             Err(error) => {
                 let kind = error.kind();
-                let error = OutcomeError { code: kind.code(), message: error.to_string(), retryable: kind.retryable() };
+                let (code, message) = (error.code(), error.to_string());
+                let error = OutcomeError { code, message, retryable: kind.retryable() };
                 Self { error: Some(error), ..empty }
             }
         }

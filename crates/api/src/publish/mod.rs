@@ -11,7 +11,7 @@ mod trace;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use fanfare_auth::{Action, Principal};
-use fanfare_bus::Refused;
+use fanfare_bus::{Error, Refused};
 use fanfare_model::{Draft, EventId, Source, Topic};
 use fanfare_session::problem::Problem;
 use tracing::Instrument as _;
@@ -85,6 +85,10 @@ async fn store(api: &Api, principal: &Principal, batch: Batch, trace: &Trace) ->
     for message in &mut messages {
         complete(message, source.as_ref(), traceparent.as_deref());
     }
+    let events = topics.len() * messages.len();
+    let bytes: usize = messages.iter().map(Draft::size).sum::<usize>() * topics.len();
+    // A backend is nobody's user and many users' address: the limits of its tenant hold.
+    api.node.quotas.publish(&principal.tenant, None, None, u32::try_from(events).unwrap_or(u32::MAX), bytes)?;
     let ids: Vec<EventId> = messages.iter().map(|message| message.id.clone()).collect();
     let items = every_pair(&topics, messages);
     let stored = api.node.bus.publish(&principal.tenant, items).await.map_err(|refused| {
@@ -121,9 +125,17 @@ fn complete(draft: &mut Draft, source: Option<&Source>, traceparent: Option<&str
     }
 }
 
+/// The problem of an item that cannot be accepted. What a schema finds is in the data of the message at `place`.
 fn refusal(place: &Place, topic: Option<&Topic>, refused: &Refused) -> Fault {
-    let problem = Problem::new(refused.error.kind(), format!("{}: {}", place.path, refused.error));
-    let fault = Fault::from(problem).at(&place.pointer);
+    let Refused { error, .. } = refused;
+    let pointer = match error {
+        Error::Payload { at: Some(at), .. } if place.pointer.is_empty() => at.clone(),
+        Error::Payload { at: Some(at), .. } => place.member("data").pointer + at,
+        _ => place.pointer.clone(),
+    };
+    let path = if place.path.is_empty() { "the event" } else { &place.path };
+    let problem = Problem::new(error.kind(), format_args!("{path}: {error}")).with_code(error.code());
+    let fault = Fault::from(problem).at(&pointer);
     match topic {
         Some(topic) => fault.with("topic", topic.as_str()),
         None => fault,

@@ -69,7 +69,7 @@ async fn purge_and_truncate_need_admin() {
     api.delete("/v1/topics/a/events?befor=4").await.problem(400, "invalid_request");
 }
 
-fn open(api: &TestApi, user: &str) -> Session {
+pub(crate) fn open(api: &TestApi, user: &str) -> Session {
     let request = fanfare_auth::MintRequest {
         user: Some(user.parse().unwrap()),
         grants: vec![Grant::everything()],
@@ -163,12 +163,12 @@ async fn a_key_that_is_asked_for_wrongly_is_refused() {
     let api = TestApi::new();
     for (body, code, part) in [
         ("{", "invalid_json", "not valid JSON at line 1, column 1"),
-        ("{}", "invalid_request", "it has `grants`"),
-        (r#"{"grants":[{"topics":["a*"],"allow":["publish"]}]}"#, "invalid_request", "line 1, column"),
+        ("{}", "invalid_request", "missing field `grants`"),
+        (r#"{"grants":[{"topics":["a*"],"allow":["publish"]}]}"#, "invalid_request", "line 1 column"),
         (r#"{"grants":[],"id":"a b"}"#, "invalid_request", "id is"),
         (r#"{"grants":[],"expires_at":"soon"}"#, "invalid_request", "expires_at: time is neither"),
         (r#"{"grants":[],"expires_at":"2020-01-01T00:00:00Z"}"#, "invalid_request", "in the past"),
-        (r#"{"grants":[],"tenant":"other"}"#, "invalid_request", "it has `grants`"),
+        (r#"{"grants":[],"tenant":"other"}"#, "invalid_request", "unknown field `tenant`"),
     ] {
         let answer = api.post("/v1/keys", &[("content-type", "application/json")], body).await;
         let problem = answer.problem(400, code);

@@ -195,3 +195,28 @@ async fn a_body_that_is_too_large_is_given_up_while_it_streams() {
     let answer = api.post("/v1/publish", &json_type, Body::new(StreamBody::new(cut))).await;
     assert_eq!(answer.problem(400, "invalid_request")["detail"], "the body ended before it was complete");
 }
+
+#[tokio::test]
+async fn an_event_that_its_rules_refuse_is_told_with_its_place() {
+    let api = TestApi::new();
+    let batch = json!({"topic": "strict:1", "messages": [{"data": {"total": 1}}, {"data": {}}]});
+    let problem = api.publish(&batch).await.problem(400, "payload_refused");
+    assert_eq!((&problem["at"], &problem["topic"]), (&json!("/messages/1/data"), &json!("strict:1")));
+    assert_eq!(api.get("/v1/topics/strict:1").await.ok()["head"]["offset"], 0, "nothing was published");
+    let raw = api.post("/v1/topics/strict:1/events", &[("content-type", "application/json")], "{}").await;
+    assert_eq!(raw.problem(400, "payload_refused")["at"], "");
+}
+
+#[tokio::test]
+async fn a_tenant_that_publishes_too_fast_is_told_when_to_go_on() {
+    let limits = serde_json::from_value(json!({"tenant": {"publishes_per_second": 10, "publishes_burst": 3}})).unwrap();
+    let api = TestApi::limited(fanfare_api::Options::default(), limits);
+    let batch = json!({"topics": ["a", "b", "c"], "message": {"data": 1}});
+    api.publish(&batch).await.ok();
+    let refused = api.publish(&batch).await;
+    let problem = refused.problem(429, "rate_limited");
+    assert_eq!((&problem["retry_after_ms"], &refused.headers["retry-after"]), (&json!(300), &"1".parse().unwrap()));
+    assert!(problem["limit"].is_string());
+    api.clock.advance(std::time::Duration::from_millis(300));
+    api.publish(&batch).await.ok();
+}

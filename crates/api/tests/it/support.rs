@@ -12,6 +12,7 @@ use fanfare_history::Log;
 use fanfare_history::memory::MemoryLog;
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{ManualClock, Timestamp, UserId};
+use fanfare_session::quota::Quotas;
 use fanfare_session::{Node, Registry};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -65,10 +66,17 @@ impl TestApi {
     }
 
     pub(crate) fn with(options: Options) -> Self {
+        Self::limited(options, fanfare_session::quota::Options::default())
+    }
+
+    /// With limits of users, tenants and addresses.
+    pub(crate) fn limited(options: Options, limits: fanfare_session::quota::Options) -> Self {
         let policies: BTreeMap<String, PolicyOptions> = serde_json::from_value(json!({
             "few": {"history": {"max_events": 3, "max_age": "0s"}},
             "passing": {"history": "none"},
             "small": {"event_bytes_max": "1KiB"},
+            "chat": {"presence": true},
+            "strict": {"payload": {"schemas": {"*": {"type": "object", "required": ["total"]}}}},
         }))
         .unwrap();
         let policies = Arc::new(Policies::new(&policies));
@@ -91,9 +99,25 @@ impl TestApi {
         };
         let auth = Auth::new(auth, Arc::clone(&clock) as _).unwrap();
         let session_options = fanfare_session::Options::default();
+        let presence = fanfare_presence::Handle::new(
+            Arc::new(fanfare_presence::memory::MemoryPresence::new()),
+            bus.clone(),
+            Arc::clone(&clock) as _,
+            fanfare_presence::Options::default(),
+        );
+        let consumers = fanfare_consumer::Handle::new(
+            Arc::new(fanfare_consumer::MemoryCursors::new(1000)),
+            bus.clone(),
+            Arc::clone(&clock) as _,
+            fanfare_consumer::Options::default(),
+        );
         let node = Node {
             auth,
             bus,
+            presence,
+            consumers,
+            quotas: Quotas::new(limits, Arc::clone(&clock) as _),
+            hooks: None,
             sessions: Registry::new(session_options.clone(), Arc::clone(&clock) as _),
             options: Arc::new(session_options),
             clock: Arc::clone(&clock) as _,
@@ -164,6 +188,12 @@ impl TestApi {
 
     pub(crate) async fn post_json(&self, path: &str, body: &Value) -> Answer {
         self.post(path, &[("content-type", "application/json")], body.to_string()).await
+    }
+
+    pub(crate) async fn put_json(&self, path: &str, body: &Value) -> Answer {
+        let request = Request::put(path).header("authorization", format!("Bearer {}", self.token));
+        let request = request.header("content-type", "application/json");
+        self.send(request.body(body.to_string().into()).unwrap()).await
     }
 
     pub(crate) async fn publish(&self, body: &Value) -> Answer {
