@@ -7,6 +7,7 @@ mod config;
 mod failure;
 mod print;
 mod serve;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -36,7 +36,7 @@ impl Command {
         match self.what {
             What::Check(args) => {
                 let loaded = args.sources().load()?;
-                loaded.must_let_somebody_in(args.dev)?;
+                loaded.must_be_servable(args.dev)?;
                 let file = loaded.file.map_or("no file".to_owned(), |file| file.display().to_string());
                 print::line(format_args!("the configuration is right ({file})"));
             }

@@ -2,10 +2,12 @@
 
 mod completions;
 mod config;
+mod dev_cert;
 mod explain;
 mod history;
 mod key;
 mod publish;
+mod revocation;
 mod serve;
 mod subscribe;
 mod token;
@@ -41,6 +43,7 @@ enum Command {
     History(history::History),
     Token(token::Token),
     Key(key::Key),
+    DevCert(dev_cert::DevCert),
     Config(config::Command),
     Explain(explain::Explain),
     /// Print the version.
@@ -78,6 +81,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::History(history) => history.run(),
         Command::Token(token) => token.run(),
         Command::Key(key) => key.run(),
+        Command::DevCert(dev_cert) => dev_cert.run(),
         Command::Config(command) => command.run(),
         Command::Explain(explain) => explain.run(),
         Command::Version => {

@@ -29,7 +29,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let loaded = self.config.sources().load()?;
-        loaded.must_let_somebody_in(self.config.dev)?;
+        loaded.must_be_servable(self.config.dev)?;
         serve::Serve { config: loaded.config, dev: self.config.dev, ports_file: self.ports_file }.run()
     }
 }

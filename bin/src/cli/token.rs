@@ -7,19 +7,33 @@ use fanfare_auth::{Action, Auth, Door, Grant, MintRequest, Pattern, Secret};
 use fanfare_model::{Duration, SystemClock, UserId};
 
 use super::ConfigArgs;
+use super::revocation::Withdrawal;
 use crate::failure::{Code, Failure};
 use crate::print;
 use crate::serve::dev;
 
-/// Make a token for an issuer of the configuration that has a secret or a private key here.
+/// Make a token for an issuer of the configuration that has a secret or a private key here; or take tokens back.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   fanfare token --dev --topics 'news,chat:*'                         subscribe and read history
   fanfare token --dev --user alice --topics 'chat:*' --allow subscribe,publish
   fanfare token --dev --door server --topics '*' --allow publish     for the HTTP API
-  fanfare token --issuer app --user alice --topics 'user:{user}' --ttl 15m")]
+  fanfare token --issuer app --user alice --topics 'user:{user}' --ttl 15m
+  fanfare token revoke --user alice                                  those that alice has"
+)]
 pub(super) struct Token {
+    #[command(subcommand)]
+    withdrawal: Option<Withdrawal>,
+    #[command(flatten)]
+    mint: Mint,
+}
+
+/// What the token shall say.
+#[derive(Debug, Args)]
+struct Mint {
     #[command(flatten)]
     config: ConfigArgs,
     /// The issuer, by its name in the configuration. Default: the only one there is; with --dev, `dev`.
@@ -40,7 +54,7 @@ pub(super) struct Token {
     /// How long it lives.
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     ttl: Duration,
-    /// Where it is shown: `client` for SSE and WebSocket, `server` for the HTTP API.
+    /// Where it is shown: `client` for SSE, WebSocket and gRPC sessions, `server` for backends.
     #[arg(long, default_value = "client")]
     door: DoorArg,
 }
@@ -95,6 +109,15 @@ pub(super) fn patterns(texts: &[String]) -> Result<Vec<Pattern>, Failure> {
 
 impl Token {
     pub(super) fn run(self) -> Result<(), Failure> {
+        match self.withdrawal {
+            Some(withdrawal) => withdrawal.run(),
+            None => self.mint.run(),
+        }
+    }
+}
+
+impl Mint {
+    fn run(self) -> Result<(), Failure> {
         let dev = self.config.dev || self.dev_secret.is_some();
         let auth = self.auth(dev)?;
         let topics = patterns(&self.topics)?;

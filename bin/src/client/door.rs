@@ -5,11 +5,14 @@ use std::sync::Arc;
 use clap::Args;
 use fanfare_auth::{Action, Door as Side, Grant, MintRequest, Pattern};
 use fanfare_model::SystemClock;
+use rustls::ClientConfig;
 use url::Url;
 
 use crate::config::Sources;
 use crate::failure::{Code, Failure};
 use crate::serve::dev;
+use crate::serve::kept::KeptSecret;
+use crate::tls::{self, ClientTls};
 
 /// The door for clients: SSE and WebSocket.
 #[derive(Debug, Args)]
@@ -23,6 +26,8 @@ pub(crate) struct ClientDoor {
     /// Make a token with the development secret kept in the data directory here.
     #[arg(long, conflicts_with = "token")]
     dev: bool,
+    #[command(flatten)]
+    tls: ClientTls,
 }
 
 /// The door for servers: the HTTP API.
@@ -37,6 +42,8 @@ pub(crate) struct ServerDoor {
     /// Make a token with the development secret kept in the data directory here.
     #[arg(long, conflicts_with = "token")]
     dev: bool,
+    #[command(flatten)]
+    tls: ClientTls,
 }
 
 /// A server and a token.
@@ -44,6 +51,8 @@ pub(crate) struct ServerDoor {
 pub(crate) struct Door {
     pub url: Url,
     pub token: Option<String>,
+    /// How to speak with an `https` server.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 /// The API of a node with the default configuration.
@@ -52,7 +61,7 @@ const API: &str = "http://127.0.0.1:8081";
 impl ClientDoor {
     pub(crate) fn open(self) -> Result<Door, Failure> {
         let token = if self.dev { Some(development_token(Side::Client)?) } else { self.token };
-        Door::new(self.url, token)
+        Door::new(self.url, token, &self.tls)
     }
 }
 
@@ -70,14 +79,15 @@ impl ServerDoor {
         } else {
             self.token.or_else(|| variable("FANFARE_TOKEN"))
         };
-        Door::new(url, token)
+        Door::new(url, token, &self.tls)
     }
 }
 
 impl Door {
-    fn new(url: Url, token: Option<String>) -> Result<Self, Failure> {
+    fn new(url: Url, token: Option<String>, tls: &ClientTls) -> Result<Self, Failure> {
         if matches!(url.scheme(), "http" | "https") && url.has_host() {
-            return Ok(Self { url, token });
+            let tls = if url.scheme() == "https" { Some(tls::client(tls)?) } else { None };
+            return Ok(Self { url, token, tls });
         }
         Err(Failure::new(Code::Unusable, format!("{url} is not the URL of a server; write it like {API}")))
     }
@@ -99,7 +109,7 @@ fn variable(name: &str) -> Option<String> {
 /// A token that allows everything for an hour.
 fn development_token(side: Side) -> Result<String, Failure> {
     let config = Sources { dev: true, ..Sources::default() }.load()?.config;
-    if dev::kept_secret(&config.engine.path)?.is_none() {
+    if KeptSecret::of_development(&config.engine.path).read()?.is_none() {
         let path = config.engine.path.display();
         let text = format!("there is no development secret in {path}; start `fanfare serve --dev` here once");
         return Err(Failure::new(Code::TokenUnmade, text));
@@ -121,8 +131,8 @@ mod tests {
 
     #[test]
     fn paths_go_below_the_servers_own_and_are_escaped() {
-        let door = Door { url: "https://example.org/push/".parse().unwrap(), token: None };
+        let door = Door { url: "https://example.org/push/".parse().unwrap(), token: None, tls: None };
         assert_eq!(door.at(&["v1", "topics", "a/b ü"]).as_str(), "https://example.org/push/v1/topics/a%2Fb%20%C3%BC");
-        assert!(Door::new("ftp://example.org".parse().unwrap(), None).is_err());
+        assert!(Door::new("ftp://example.org".parse().unwrap(), None, &ClientTls::default()).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response};
+use rustls::ClientConfig;
 use serde_json::Value;
 
 use super::Door;
@@ -22,10 +23,16 @@ pub(crate) struct Requests {
 
 impl Requests {
     pub(crate) fn to(door: Door) -> Result<Self, Failure> {
-        let client = Client::builder()
+        let mut client = Client::builder()
             .user_agent(concat!("fanfare/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
+            .read_timeout(SILENCE);
+        if let Some(tls) = &door.tls {
+            let mut tls = ClientConfig::clone(tls);
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            client = client.tls_backend_preconfigured(tls);
+        }
+        let client = client
             .build()
             .map_err(|error| Failure::because(Code::SystemRefused, "an HTTP client cannot be made", error))?;
         Ok(Self { client, door })

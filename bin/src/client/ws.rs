@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
 use super::follow::{Ended, Sink};
 use super::{Door, Start};
@@ -54,7 +54,9 @@ impl Ws {
         let mut request = url.as_str().into_client_request()?;
         let protocol = tungstenite::http::HeaderValue::from_static(SUBPROTOCOL);
         request.headers_mut().insert("sec-websocket-protocol", protocol);
-        let (mut socket, _) = Box::pin(tokio_tungstenite::connect_async(request)).await?;
+        let tls = self.door.tls.clone().map(Connector::Rustls);
+        let connecting = tokio_tungstenite::connect_async_tls_with_config(request, None, false, tls);
+        let (mut socket, _) = Box::pin(connecting).await?;
         socket.send(Message::text(self.greeting())).await?;
         loop {
             let message = match tokio::time::timeout(SILENCE, socket.next()).await {

@@ -5,14 +5,18 @@ use std::sync::Arc;
 
 use fanfare_auth::Auth;
 use fanfare_bus::Durability;
+use fanfare_hooks::Application;
 use fanfare_model::{SystemClock, Topic};
 use rustix::fs::{Access, access};
 
 use super::problem::Problem;
-use super::{Config, EngineKind, Serves};
+use super::{Config, EngineKind, Serves, TlsOptions};
+use crate::tls;
 
 /// More workers than any machine has cores.
 const WORKERS_MAX: usize = 1024;
+const API_KEYS: &str = "auth.api_keys_file";
+const REVOCATIONS: &str = "auth.revocations_file";
 
 impl Config {
     /// Fills in what depends on another key: the memory engine keeps nothing on a disk, so that a policy that
@@ -26,6 +30,8 @@ impl Config {
             listener.serves.dedup();
         }
         self.session.drain_window = self.drain.window;
+        self.session.resume_window = self.auth.resume.window;
+        self.consumers.path = self.engine.path.join("consumers");
         if self.engine.kind == EngineKind::Memory {
             self.topics.entry("*".to_owned()).or_default().durability.get_or_insert(Durability::None);
         }
@@ -37,14 +43,20 @@ pub(super) fn problems(config: &Config, dev: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     problems.extend(parts(config, dev));
     problems.extend(topics(config));
-    problems.extend(keys_file(config));
+    problems.extend(replaced_files(config));
     let sections = [
         ("engine.memory", config.engine.memory.validate()),
         ("engine.embedded", config.engine.embedded.validate()),
         ("auth", config.auth.validate()),
+        ("session", config.session.validate()),
+        ("limits", config.limits.validate()),
+        ("presence", config.presence.validate()),
+        ("consumers", config.consumers.validate()),
         ("api", config.api.validate()),
         ("sse", config.sse.validate()),
         ("ws", config.ws.validate()),
+        ("grpc", config.grpc.validate()),
+        ("hooks", config.hooks.validate()),
         ("http", config.http.validate()),
         ("drain", config.drain.validate()),
         ("telemetry", config.telemetry.validate()),
@@ -64,7 +76,7 @@ fn parts(config: &Config, dev: bool) -> Vec<Problem> {
         problems.push(Problem::about(
             "roles",
             "is empty, so this process would do nothing",
-            "name at least one of `api`, `sse`, `ws`, or leave it out for all",
+            "name at least one of `api`, `sse`, `ws`, `grpc`, or leave it out for all",
         ));
     }
     for role in &config.roles {
@@ -93,6 +105,9 @@ fn parts(config: &Config, dev: bool) -> Vec<Problem> {
                 "take \"demo\" out of `serves`, or start with --dev on your own machine",
             ));
         }
+        if let Some(Err(text)) = listener.tls.as_ref().map(TlsOptions::validate) {
+            problems.push(Problem::in_section(&format!("listeners.{name}.tls"), &text));
+        }
         if let Some((other, _)) = listeners[..at].iter().find(|(_, other)| other.clashes_with(listener)) {
             problems.push(Problem::about(
                 format!("listeners.{name}.bind"),
@@ -109,6 +124,28 @@ fn parts(config: &Config, dev: bool) -> Vec<Problem> {
         ));
     }
     problems
+}
+
+/// Whether the files can be used that only a node needs which is run.
+pub(super) fn files(config: &Config) -> Vec<Problem> {
+    let listeners = config.listeners.iter().filter_map(|(name, listener)| Some((name, listener.tls.as_ref()?)));
+    let wrong = |(name, options)| {
+        let unusable = tls::server(options).err()?;
+        Some(Problem::about(format!("listeners.{name}.tls.{}", unusable.key), unusable.what, unusable.fix))
+    };
+    listeners.filter_map(wrong).chain(hooks(config)).collect()
+}
+
+fn hooks(config: &Config) -> Option<Problem> {
+    match Application::new(&config.hooks, Arc::new(SystemClock)).err()? {
+        fanfare_hooks::Error::Options(text) => Some(Problem::in_section("hooks", &text)),
+        fanfare_hooks::Error::File { key, path, source } => Some(Problem::about(
+            key,
+            format!("{} cannot be read ({source})", path.display()),
+            "see that it exists and that this user may read it",
+        )),
+        other => Some(Problem::about("hooks", other.to_string(), "")),
+    }
 }
 
 /// Kinds, and what their policies ask of the engine.
@@ -142,16 +179,19 @@ fn topics(config: &Config) -> Vec<Problem> {
     problems
 }
 
-/// The file of API keys is written by replacing it, so its directory must be writable.
-fn keys_file(config: &Config) -> Option<Problem> {
-    let file = config.auth.api_keys_file.as_ref()?;
-    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    access(directory, Access::WRITE_OK | Access::EXEC_OK).err().map(|error| {
-        Problem::about(
-            "auth.api_keys_file",
+/// Files that are written by replacing them, so that their directories must be writable.
+fn replaced_files(config: &Config) -> impl Iterator<Item = Problem> {
+    let auth = &config.auth;
+    let files = [(API_KEYS, &auth.api_keys_file), (REVOCATIONS, &auth.revocations_file)];
+    files.into_iter().filter_map(|(key, file)| {
+        let file = file.as_ref()?;
+        let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let error = access(directory, Access::WRITE_OK | Access::EXEC_OK).err()?;
+        Some(Problem::about(
+            key,
             format!("{} cannot be written, because its directory cannot ({error})", file.display()),
             format!("make {} a directory that this user may write to, or name another file", directory.display()),
-        )
+        ))
     })
 }
 
@@ -163,8 +203,10 @@ pub(super) fn keys(config: &Config) -> Result<(), Problem> {
         Ok(_) => Ok(()),
         Err(Error::Configuration(text)) => Err(Problem::in_section("auth", &text)),
         Err(Error::File { doing, path, source }) => {
-            Err(Problem::about("auth.api_keys_file", format!("cannot {doing} {} ({source})", path.display()), fix))
+            let key = if config.auth.revocations_file.as_ref() == Some(&path) { REVOCATIONS } else { API_KEYS };
+            Err(Problem::about(key, format!("cannot {doing} {} ({source})", path.display()), fix))
         }
-        Err(other) => Err(Problem::about("auth.api_keys_file", other.to_string(), "")),
+        Err(other @ Error::RevocationsFile { .. }) => Err(Problem::about(REVOCATIONS, other.to_string(), "")),
+        Err(other) => Err(Problem::about(API_KEYS, other.to_string(), "")),
     }
 }

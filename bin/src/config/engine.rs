@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct EngineOptions {
     /// `embedded` (default: in a directory of this machine) or `memory` (forgets everything at the stop).
     pub kind: EngineKind,
-    /// The directory of this node: the embedded engine's log is in `store` below it, the development secret beside
-    /// that. Default `./data`.
+    /// The directory of this node: the embedded engine's log is in `store` below it, beside that what consumers and
+    /// presence keep, the key that seals resume tokens, and the development secret. Default `./data`.
     pub path: PathBuf,
     /// Limits of the memory engine, which also orders the topics that keep no history.
     pub memory: memory::Options,

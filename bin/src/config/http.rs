@@ -37,9 +37,11 @@ pub(crate) struct HttpOptions {
     pub h2_ping_interval: Duration,
     /// How long the answer to that may take. Default 10 s.
     pub h2_ping_timeout: Duration,
-    /// How much a client may send ahead on one HTTP/2 stream. Default 64 KiB: clients send little.
+    /// How much a client may send ahead on one HTTP/2 stream. Default 256 KiB: a publisher 50 ms away gets 5 MiB a second
+    /// through one gRPC stream.
     pub h2_stream_window: ByteSize,
-    /// How much a client may send ahead on a whole HTTP/2 connection. Default 1 MiB, one large publish.
+    /// How much a client may send ahead on a whole HTTP/2 connection, whatever its streams. Default 1 MiB, one large
+    /// publish.
     pub h2_connection_window: ByteSize,
     /// How much output is buffered per HTTP/2 stream. Default 32 KiB: a slow reader holds no more than this.
     pub h2_send_buffer: ByteSize,
@@ -62,7 +64,7 @@ impl Default for HttpOptions {
             h2_streams_max: 250,
             h2_ping_interval: Duration::from_secs(20),
             h2_ping_timeout: Duration::from_secs(10),
-            h2_stream_window: ByteSize::kib(64),
+            h2_stream_window: ByteSize::kib(256),
             h2_connection_window: ByteSize::mib(1),
             h2_send_buffer: ByteSize::kib(32),
         }

@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::TlsOptions;
+
 /// A part that a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -16,11 +18,13 @@ pub(crate) enum Role {
     Sse,
     /// WebSocket for clients.
     Ws,
+    /// gRPC and gRPC-Web, for clients and for servers.
+    Grpc,
 }
 
 impl Role {
     /// Every role of this build.
-    pub(crate) const ALL: [Self; 3] = [Self::Api, Self::Sse, Self::Ws];
+    pub(crate) const ALL: [Self; 4] = [Self::Api, Self::Sse, Self::Ws, Self::Grpc];
 
     /// What a listener must serve for this role to be reachable.
     pub(crate) fn served_as(self) -> Serves {
@@ -28,6 +32,7 @@ impl Role {
             Self::Api => Serves::Api,
             Self::Sse => Serves::Sse,
             Self::Ws => Serves::Ws,
+            Self::Grpc => Serves::Grpc,
         }
     }
 
@@ -46,6 +51,8 @@ pub(crate) enum Serves {
     Sse,
     /// The role `ws`.
     Ws,
+    /// The role `grpc`.
+    Grpc,
     /// `/livez` and `/readyz`.
     Health,
     /// `/metrics`.
@@ -60,6 +67,7 @@ impl Serves {
             Self::Api => "api",
             Self::Sse => "sse",
             Self::Ws => "ws",
+            Self::Grpc => "grpc",
             Self::Health => "health",
             Self::Metrics => "metrics",
             Self::Demo => "demo",
@@ -74,20 +82,24 @@ pub(crate) struct Listener {
     /// The address and port, e.g. `0.0.0.0:8080` or `[::]:8080`. Port 0 lets the system choose one.
     #[schemars(with = "String")]
     pub bind: SocketAddr,
-    /// What is served there: `sse`, `ws`, `api`, `health`, `metrics`, and with `--dev` `demo`. Put `api` and
+    /// What is served there: `sse`, `ws`, `grpc`, `api`, `health`, `metrics`, and with `--dev` `demo`. Put `api` and
     /// `metrics` only where your own servers can reach them.
     pub serves: Vec<Serves>,
+    /// Encrypts this listener. Default: it is not, for a proxy in front or for this machine alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsOptions>,
 }
 
 impl Listener {
     pub(crate) fn defaults(dev: bool) -> BTreeMap<String, Self> {
         let public = if dev { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
-        let mut clients = vec![Serves::Sse, Serves::Ws];
+        let mut clients = vec![Serves::Sse, Serves::Ws, Serves::Grpc];
         clients.extend(dev.then_some(Serves::Demo));
-        let servers = vec![Serves::Api, Serves::Health, Serves::Metrics];
+        let servers = vec![Serves::Api, Serves::Grpc, Serves::Health, Serves::Metrics];
+        let at = |address, port, serves| Self { bind: SocketAddr::from((address, port)), serves, tls: None };
         BTreeMap::from([
-            ("public".to_owned(), Self { bind: SocketAddr::from((public, 8080)), serves: clients }),
-            ("admin".to_owned(), Self { bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)), serves: servers }),
+            ("public".to_owned(), at(public, 8080, clients)),
+            ("admin".to_owned(), at(Ipv4Addr::LOCALHOST, 8081, servers)),
         ])
     }
 

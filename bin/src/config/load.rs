@@ -31,6 +31,8 @@ pub(crate) struct Loaded {
     pub config: Config,
     /// The file it came from, if there was one.
     pub file: Option<PathBuf>,
+    /// Where each value came from.
+    figment: Figment,
 }
 
 impl Sources {
@@ -43,11 +45,11 @@ impl Sources {
 
     fn load_with(&self, variables: Vec<(String, String)>) -> Result<Loaded, Failure> {
         let file = self.file.clone().or_else(|| Path::new(FILE).exists().then(|| PathBuf::from(FILE)));
-        let config = self.merge(file.as_deref(), variables).map_err(|problems| failure(&problems))?;
-        Ok(Loaded { config, file })
+        let (config, figment) = self.merge(file.as_deref(), variables).map_err(|problems| failure(&problems))?;
+        Ok(Loaded { config, file, figment })
     }
 
-    fn merge(&self, file: Option<&Path>, variables: Vec<(String, String)>) -> Result<Config, Vec<Problem>> {
+    fn merge(&self, file: Option<&Path>, variables: Vec<(String, String)>) -> Result<(Config, Figment), Vec<Problem>> {
         let one = |problem| vec![problem];
         let defaults = Value::serialize(Config::defaults(self.dev)).ok().and_then(Value::into_dict);
         let mut layers = vec![Layer::defaults(defaults.unwrap_or_default())];
@@ -69,15 +71,25 @@ impl Sources {
         let problems = check::problems(&config, self.dev);
         let problems = if problems.is_empty() { check::keys(&config).err().into_iter().collect() } else { problems };
         if problems.is_empty() {
-            return Ok(config);
+            return Ok((config, figment));
         }
         Err(problems.into_iter().map(|problem| with_source(problem, &figment)).collect())
     }
 }
 
 impl Loaded {
-    /// Refuses a configuration with which everybody would be refused.
-    pub(crate) fn must_let_somebody_in(&self, dev: bool) -> Result<(), Failure> {
+    /// Refuses what only matters to a node that is to be run: that everybody would be refused, and files that cannot be
+    /// used but which whoever makes a token here need not be able to read.
+    pub(crate) fn must_be_servable(&self, dev: bool) -> Result<(), Failure> {
+        self.must_let_somebody_in(dev)?;
+        let problems = check::files(&self.config);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(failure(&problems.into_iter().map(|problem| with_source(problem, &self.figment)).collect::<Vec<_>>()))
+    }
+
+    fn must_let_somebody_in(&self, dev: bool) -> Result<(), Failure> {
         let auth = &self.config.auth;
         let anybody = !auth.issuers.is_empty()
             || !auth.api_keys.is_empty()
@@ -148,7 +160,8 @@ mod tests {
         let config = load("", &[("FANFARE__LISTENERS__PUBLIC__BIND", "127.0.0.1:9000")], &[]).unwrap();
         assert_eq!(config.listeners.keys().collect::<Vec<_>>(), ["admin", "public"]);
         assert_eq!(config.listeners["public"].bind.port(), 9000);
-        let all = "[[listeners]]\nname = \"all\"\nbind = \"127.0.0.1:0\"\nserves = [\"api\", \"sse\", \"ws\"]\n";
+        let all =
+            "[[listeners]]\nname = \"all\"\nbind = \"127.0.0.1:0\"\nserves = [\"api\", \"sse\", \"ws\", \"grpc\"]\n";
         let config = load(all, &[], &[]).unwrap();
         assert_eq!(config.listeners.keys().collect::<Vec<_>>(), ["all"]);
         let config = load(all, &[], &["listeners.all.bind=127.0.0.1:7"]).unwrap();

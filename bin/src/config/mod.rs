@@ -12,6 +12,7 @@ mod load;
 mod problem;
 mod schema;
 mod stop;
+mod tls;
 
 pub(crate) mod reference;
 
@@ -26,6 +27,7 @@ pub(crate) use listeners::{Listener, Role, Serves};
 pub(crate) use load::Sources;
 pub(crate) use schema::json_schema;
 pub(crate) use stop::DrainOptions;
+pub(crate) use tls::{ClientAuth, TlsOptions, TlsVersion};
 
 /// The kind of the demo page's topics.
 pub(crate) const DEMO: &str = "demo";
@@ -53,12 +55,22 @@ pub(crate) struct Config {
     pub auth: fanfare_auth::Options,
     /// Limits and times of client sessions.
     pub session: fanfare_session::Options,
+    /// How much a user, a tenant and an address may have and do.
+    pub limits: fanfare_session::quota::Options,
+    /// Limits of presence. How it works in a topic is in the topic's policy.
+    pub presence: fanfare_presence::Options,
+    /// Limits of named consumers.
+    pub consumers: fanfare_consumer::Options,
     /// Limits of the HTTP API.
     pub api: fanfare_api::Options,
     /// Server-sent events, NDJSON and long-poll.
     pub sse: fanfare_gateway_sse::Options,
     /// WebSocket.
     pub ws: fanfare_gateway_ws::Options,
+    /// gRPC.
+    pub grpc: fanfare_gateway_grpc::Options,
+    /// What the application is asked before something is done.
+    pub hooks: fanfare_hooks::Options,
     /// How connections are taken and kept.
     pub http: HttpOptions,
     /// How the process stops.
@@ -85,6 +97,9 @@ impl Config {
             hub: fanfare_bus::HubOptions::default(),
             auth: fanfare_auth::Options { dev, ..fanfare_auth::Options::default() },
             session: fanfare_session::Options::default(),
+            limits: fanfare_session::quota::Options::default(),
+            presence: fanfare_presence::Options::default(),
+            consumers: fanfare_consumer::Options::default(),
             api: fanfare_api::Options::default(),
             sse: fanfare_gateway_sse::Options {
                 allowed_origins: origins(dev),
@@ -93,6 +108,11 @@ impl Config {
                 ..fanfare_gateway_sse::Options::default()
             },
             ws: fanfare_gateway_ws::Options { allowed_origins: origins(dev), ..fanfare_gateway_ws::Options::default() },
+            grpc: fanfare_gateway_grpc::Options {
+                allowed_origins: origins(dev),
+                ..fanfare_gateway_grpc::Options::default()
+            },
+            hooks: fanfare_hooks::Options::default(),
             http: HttpOptions::default(),
             drain: DrainOptions::default(),
             telemetry: fanfare_telemetry::Options::default(),
@@ -113,8 +133,12 @@ fn origins(dev: bool) -> Vec<String> {
     dev.then(|| "*".to_owned()).into_iter().collect()
 }
 
-/// In development clients may publish to the topics of the demo page.
+/// In development clients may publish to the topics of the demo page, and see who is there.
 fn topics(dev: bool) -> BTreeMap<String, fanfare_bus::PolicyOptions> {
-    let demo = fanfare_bus::PolicyOptions { client_publish: Some(true), ..fanfare_bus::PolicyOptions::default() };
+    let demo = fanfare_bus::PolicyOptions {
+        client_publish: Some(true),
+        presence: Some(fanfare_bus::PresenceOptions::Is(true)),
+        ..fanfare_bus::PolicyOptions::default()
+    };
     dev.then(|| (DEMO.to_owned(), demo)).into_iter().collect()
 }

@@ -12,14 +12,12 @@ pub(crate) fn json_schema() -> Value {
     // As a list a listener carries its name; as a table its key is the name.
     let table = schema["properties"]["listeners"].take();
     let description = table["description"].clone();
-    let list = serde_json::json!({
-        "type": "array",
-        "items": {
-            "type": "object",
-            "properties": { "name": { "type": "string" }, "bind": true, "serves": true },
-            "required": ["name", "bind", "serves"],
-        },
-    });
+    let mut listener = resolve(&schema, &table["additionalProperties"]).cloned().unwrap_or_default();
+    listener["properties"]["name"] = serde_json::json!({ "type": "string" });
+    if let Some(required) = listener["required"].as_array_mut() {
+        required.push("name".into());
+    }
+    let list = serde_json::json!({ "type": "array", "items": listener });
     schema["properties"]["listeners"] = serde_json::json!({ "description": description, "anyOf": [table, list] });
     schema
 }

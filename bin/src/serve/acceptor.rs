@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::bind::Bound;
 use super::metrics;
+use super::tls::Tls;
 use crate::failure::{Code, Failure};
 
 /// How long to wait when the system has no file or memory for another connection: long enough for some to
@@ -24,6 +25,8 @@ pub(super) struct Accepted {
     pub peer: SocketAddr,
     /// Which listener it came to.
     pub listener: usize,
+    /// How it is encrypted, if it is.
+    pub tls: Option<Arc<Tls>>,
     /// Its place among the connections of this node; given back when it is dropped.
     pub permit: OwnedSemaphorePermit,
 }
@@ -33,6 +36,7 @@ pub(super) struct Acceptor {
     listener: usize,
     name: String,
     socket: TcpListener,
+    tls: Option<Arc<Tls>>,
     permits: Arc<Semaphore>,
     workers: Vec<Sender<Accepted>>,
     next: usize,
@@ -47,7 +51,7 @@ impl Acceptor {
     ) -> Result<Self, Failure> {
         let socket = TcpListener::from_std(bound.socket)
             .map_err(|error| Failure::because(Code::SystemRefused, "a listener cannot be waited for", error))?;
-        Ok(Self { listener, name: bound.name, socket, permits, workers, next: listener })
+        Ok(Self { listener, name: bound.name, socket, tls: bound.tls, permits, workers, next: listener })
     }
 
     /// Accepts until the soft stop; then the socket is closed, so that new clients go elsewhere.
@@ -73,7 +77,7 @@ impl Acceptor {
                 }
             };
             metrics::accepted();
-            let accepted = Accepted { stream, peer, listener: self.listener, permit };
+            let accepted = Accepted { stream, peer, listener: self.listener, tls: self.tls.clone(), permit };
             if self.hand_over(accepted).await.is_err() {
                 return;
             }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
+use super::tls::Tls;
 use crate::config::{HttpOptions, Listener, Serves};
 use crate::failure::{Code, Failure};
 
@@ -16,6 +18,8 @@ pub(super) struct Bound {
     /// The address with the port that the system gave.
     pub address: SocketAddr,
     pub socket: TcpListener,
+    /// How its connections are encrypted, if they are.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Binds all of them, or none.
@@ -30,7 +34,8 @@ fn bind(name: &str, listener: &Listener, http: &HttpOptions) -> Result<Bound, Fa
     };
     let socket = socket(listener.bind, http).map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
-    Ok(Bound { name: name.to_owned(), serves: listener.serves.clone(), address, socket })
+    let tls = listener.tls.as_ref().map(|options| Tls::load(name, options)).transpose()?;
+    Ok(Bound { name: name.to_owned(), serves: listener.serves.clone(), address, socket, tls })
 }
 
 fn socket(address: SocketAddr, http: &HttpOptions) -> std::io::Result<TcpListener> {
@@ -66,7 +71,7 @@ mod tests {
     use super::*;
 
     fn local(serves: Serves) -> Listener {
-        Listener { bind: "127.0.0.1:0".parse().unwrap(), serves: vec![serves] }
+        Listener { bind: "127.0.0.1:0".parse().unwrap(), serves: vec![serves], tls: None }
     }
 
     #[test]
@@ -118,7 +123,7 @@ mod tests {
     fn a_taken_port_names_the_listener_and_the_address() {
         let http = HttpOptions::default();
         let first = bind("first", &local(Serves::Sse), &http).unwrap();
-        let again = Listener { bind: first.address, serves: vec![Serves::Ws] };
+        let again = Listener { bind: first.address, ..local(Serves::Ws) };
         let failure = bind("second", &again, &http).unwrap_err();
         assert_eq!(failure.code(), Code::BindFailed);
         let text = failure.to_string();

@@ -1,4 +1,4 @@
-//! One connection: a stream on the bare socket, HTTP/1.1 or HTTP/2, told apart by its first bytes.
+//! One connection, encrypted or not: a stream on the bare socket, HTTP/1.1 or HTTP/2, told apart by its first bytes.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -9,15 +9,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
-use bytes::Bytes;
 use fanfare_gateway_sse::{ConnectionAbort, Door};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
 use fanfare_session::{Connection, ReadAhead};
+use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
@@ -91,44 +92,75 @@ impl Http {
 
     /// Until the client has said what it wants; `None` if it does not.
     async fn arrive(self: Arc<Self>, accepted: Accepted, answers: Answers) -> Option<Serving> {
-        let peer = ConnectInfo(accepted.peer);
-        let place = Connection { place: Arc::new((accepted.permit, Open::new())) };
-        let mut arrival = match TcpStream::from_std(accepted.stream) {
-            Ok(socket) => Arrival::new(socket),
+        let about = About {
+            peer: ConnectInfo(accepted.peer),
+            connection: Connection { place: Arc::new((accepted.permit, Open::new())) },
+            abort: ConnectionAbort(self.life.hard().child_token()),
+        };
+        let socket = match TcpStream::from_std(accepted.stream) {
+            Ok(socket) => socket,
             Err(error) => {
                 tracing::warn!(error = %error, "a connection could not be registered");
                 return None;
             }
         };
-        let bare = |head: &_| answers.streams.as_ref().is_some_and(|door| door.takes(head));
-        let wants = tokio::select! {
+        let Answers { router, streams } = answers;
+        if let Some(tls) = accepted.tls {
+            let encrypted = tokio::select! {
+                // Boxed: it is many times what a bare socket that waits has.
+                encrypted = Box::pin(tls.accept(socket, accepted.peer)) => encrypted?,
+                () = self.life.soft().cancelled() => return None,
+            };
+            let mut arrival = Arrival::new(encrypted);
+            let wants = self.wants(&mut arrival, |_| false).await?;
+            return self.served(wants, arrival.stream, about, router);
+        }
+        let mut arrival = Arrival::new(socket);
+        let wants = self.wants(&mut arrival, |head| streams.as_ref().is_some_and(|door| door.takes(head))).await?;
+        match (wants, streams) {
+            (Wants::Bare(mut head), Some(door)) => {
+                head.extensions.insert(about.peer);
+                head.extensions.insert(about.connection);
+                Some(Box::pin(door.serve(arrival.stream, *head)))
+            }
+            (wants, _) => self.served(wants, arrival.stream, about, router),
+        }
+    }
+
+    async fn wants<S: AsyncRead + Unpin>(
+        &self,
+        arrival: &mut Arrival<S>,
+        bare: impl Fn(&Parts) -> bool,
+    ) -> Option<Wants> {
+        tokio::select! {
             wants = tokio::time::timeout(self.arrival_timeout, arrival.wants(bare, self.head_bytes_max)) => match wants {
-                Ok(Ok(wants)) => wants,
+                Ok(Ok(wants)) => Some(wants),
                 // The client has gone, or said too little in its time.
-                Ok(Err(_)) | Err(_) => return None,
+                Ok(Err(_)) | Err(_) => None,
             },
             // From here on a server knows what to do with half a head.
-            () = self.life.soft().cancelled() => Wants::Http1(std::mem::take(&mut arrival.ahead).into()),
-        };
-        let (socket, Answers { router, streams }) = (arrival.socket, answers);
-        let (version, ahead) = match (wants, streams) {
-            (Wants::Bare(mut head), Some(door)) => {
-                head.extensions.insert(peer);
-                head.extensions.insert(place);
-                return Some(Box::pin(door.serve(socket, *head)));
+            () = self.life.soft().cancelled() => {
+                Some(Wants::Server(Version::HTTP_11, std::mem::take(&mut arrival.ahead).into()))
             }
-            // Only a door has it so.
-            (Wants::Bare(_), None) => return None,
-            (Wants::Http1(ahead), _) => (Version::HTTP_11, ahead),
-            (Wants::Http2(ahead), _) => (Version::HTTP_2, ahead),
-        };
-        let about = About { peer, connection: place, abort: ConnectionAbort(self.life.hard().child_token()) };
-        Some(Box::pin(async move { self.converse(version, socket, ahead, about, router).await }))
+        }
+    }
+
+    /// By a server of HTTP.
+    fn served<S>(self: Arc<Self>, wants: Wants, stream: S, about: About, router: Router) -> Option<Serving>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        // Only a door has a bare head, and it was asked before.
+        let Wants::Server(version, ahead) = wants else { return None };
+        Some(Box::pin(async move { self.converse(version, ReadAhead::new(stream, ahead), about, router).await }))
     }
 
     /// HTTP, until the connection ends.
-    async fn converse(&self, version: Version, socket: TcpStream, ahead: Bytes, about: About, router: Router) {
-        let io = TokioIo::new(ReadAhead::new(socket, ahead));
+    async fn converse<S>(&self, version: Version, stream: S, about: About, router: Router)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = TokioIo::new(stream);
         let peer = about.peer.0;
         // Ends with the hard stop, or when a part finds that the client has stopped reading.
         let cut = about.abort.0.clone();

@@ -8,24 +8,28 @@ mod arrival;
 mod bind;
 mod connection;
 mod engine;
-mod files;
 mod head;
 mod metrics;
 mod open_files;
 mod ports;
+mod renewal;
 mod roles;
 mod signals;
 mod stop;
+mod tls;
 mod welcome;
 mod worker;
 
 pub(crate) mod dev;
+pub(crate) mod files;
+pub(crate) mod kept;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_lifecycle::{Lifecycle, TaskKind};
+use fanfare_model::SystemClock;
 use fanfare_telemetry::{Metrics, Telemetry};
 use tokio::sync::Semaphore;
 
@@ -33,6 +37,7 @@ use crate::config::Config;
 use crate::failure::{Code, Failure};
 use acceptor::Acceptor;
 use bind::Bound;
+use renewal::Renewal;
 use roles::Roles;
 use signals::Signals;
 use worker::Workers;
@@ -81,6 +86,8 @@ impl Serve {
         upkeep(telemetry, &life);
 
         let listening = ports::Listening::of(&bound);
+        let encrypted = bound.iter().filter_map(|bound| bound.tls.clone());
+        Renewal::of(encrypted, Arc::new(SystemClock)).start(signals.renew(), &life);
         for (at, bound) in bound.into_iter().enumerate() {
             Acceptor::new(at, bound, Arc::clone(&permits), hands.clone())?.start(&life);
         }

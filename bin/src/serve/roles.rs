@@ -7,17 +7,21 @@ use fanfare_auth::Auth;
 use fanfare_bus::{Bus, Hub, LocalBroker, Policies};
 use fanfare_history::Log;
 use fanfare_history::memory::MemoryLog;
+use fanfare_hooks::Application;
 use fanfare_lifecycle::{Lifecycle, TaskKind};
 use fanfare_model::{Clock, SystemClock};
-use fanfare_session::{Node, Registry};
+use fanfare_presence::memory::MemoryPresence;
+use fanfare_session::quota::Quotas;
+use fanfare_session::{Hooks, Node, Registry};
 use fanfare_telemetry::Metrics;
 
 use super::connection::Answers;
 use super::{dev, engine, metrics};
 use crate::config::{Config, Role, Serves};
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 
-/// How often the file of API keys is looked at: a key revoked by `fanfare key revoke` ends within a second.
+/// How often the files of API keys and of revocations are looked at: what `fanfare key revoke` and `fanfare token revoke`
+/// take back ends within a second.
 const KEYS: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// What this node runs.
@@ -28,6 +32,7 @@ pub(super) struct Roles {
     api: Arc<fanfare_api::Options>,
     sse: Arc<fanfare_gateway_sse::Options>,
     ws: Arc<fanfare_gateway_ws::Options>,
+    grpc: Arc<fanfare_gateway_grpc::Options>,
 }
 
 impl Roles {
@@ -40,16 +45,35 @@ impl Roles {
     ) -> Result<Arc<Self>, Failure> {
         describe_metrics();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let auth = dev::auth(config, dev, Arc::clone(&clock))?;
         let policies = Arc::new(Policies::new(&config.topics));
         let hub = Hub::new(config.hub.clone(), Arc::clone(&policies), config.worker_count());
-        let log = engine::open(&config.engine, &clock, &hub)?;
+        // First, because it makes the node's directory and keeps other nodes out of it.
+        let log = engine::log(config, &clock, &hub)?;
+        let auth = dev::node_auth(config, dev, Arc::clone(&clock))?;
         let passing: Arc<dyn Log> =
             Arc::new(MemoryLog::new(Arc::clone(&clock), Arc::clone(&hub) as _, config.engine.memory.clone()));
         let bus = Bus::new(hub, Arc::new(LocalBroker::new(log, passing, policies)));
-        let sessions = Registry::new(config.session.clone(), Arc::clone(&clock));
-        let options = Arc::new(config.session.clone());
-        let node = Node { auth, bus, sessions, options, clock, life: life.clone() };
+        let presence = fanfare_presence::Handle::new(
+            Arc::new(MemoryPresence::new()),
+            bus.clone(),
+            Arc::clone(&clock),
+            engine::presence(config),
+        );
+        let cursors = engine::cursors(config)?;
+        let consumers =
+            fanfare_consumer::Handle::new(cursors, bus.clone(), Arc::clone(&clock), config.consumers.clone());
+        let node = Node {
+            auth,
+            bus,
+            presence,
+            consumers,
+            sessions: Registry::new(config.session.clone(), Arc::clone(&clock)),
+            quotas: Quotas::new(config.limits.clone(), Arc::clone(&clock)),
+            hooks: hooks(config, &clock)?,
+            options: Arc::new(config.session.clone()),
+            clock,
+            life: life.clone(),
+        };
         Ok(Arc::new(Self {
             node,
             telemetry,
@@ -57,13 +81,17 @@ impl Roles {
             api: Arc::new(config.api.clone()),
             sse: Arc::new(config.sse.clone()),
             ws: Arc::new(config.ws.clone()),
+            grpc: Arc::new(config.grpc.clone()),
         }))
     }
 
     /// Starts what the node does as a whole. Call it on the main runtime.
     pub(super) fn start(&self) {
-        let Node { auth, bus, sessions, clock, life, .. } = &self.node;
+        let Node { auth, bus, presence, consumers, sessions, clock, life, .. } = &self.node;
         bus.start_upkeep(life, Arc::clone(clock));
+        auth.start(life);
+        presence.start(life);
+        consumers.start(life);
         sessions.start(life, auth);
         reload_keys(auth.clone(), life);
     }
@@ -84,11 +112,14 @@ impl Roles {
                     streams.insert(fanfare_gateway_sse::Door::open(node.clone(), Arc::clone(&self.sse))).router()
                 }
                 Serves::Ws if self.runs(Role::Ws) => fanfare_gateway_ws::router(node.clone(), Arc::clone(&self.ws)),
+                Serves::Grpc if self.runs(Role::Grpc) => {
+                    fanfare_gateway_grpc::router(node.clone(), Arc::clone(&self.grpc))
+                }
                 Serves::Health => fanfare_api::health_router(node.clone()),
                 Serves::Metrics => fanfare_api::metrics_router(self.render()),
                 Serves::Demo => fanfare_console::router(dev::demo_tokens(self.node.auth.clone())),
                 // Its role runs in another process.
-                Serves::Api | Serves::Sse | Serves::Ws => continue,
+                Serves::Api | Serves::Sse | Serves::Ws | Serves::Grpc => continue,
             };
             router = router.merge(part);
         }
@@ -109,12 +140,22 @@ impl Roles {
         self.node.sessions.emptied().await;
     }
 
-    /// Stores what waits and closes the log. Call it when everything else has ended.
+    /// Stores what waits and closes what is kept. Call it when everything else has ended.
     pub(super) async fn close(&self) {
+        if let Err(error) = self.node.consumers.close().await {
+            tracing::error!(error = %error, "the store of consumers could not be closed; it is repaired at the next start");
+        }
         if let Err(error) = self.node.bus.close().await {
             tracing::error!(error = %error, "the log could not be closed; it is repaired at the next start");
         }
     }
+}
+
+/// Who decides elsewhere.
+fn hooks(config: &Config, clock: &Arc<dyn Clock>) -> Result<Option<Arc<dyn Hooks>>, Failure> {
+    let application = Application::new(&config.hooks, Arc::clone(clock))
+        .map_err(|error| Failure::because(Code::ConfigWrong, "the application cannot be asked (hooks)", error))?;
+    Ok(application.map(|application| Arc::new(application) as _))
 }
 
 fn describe_metrics() {
@@ -123,19 +164,23 @@ fn describe_metrics() {
     fanfare_bus::metrics::describe();
     fanfare_history::metrics::describe();
     fanfare_session::metrics::describe();
+    fanfare_presence::metrics::describe();
+    fanfare_consumer::metrics::describe();
+    fanfare_hooks::metrics::describe();
     fanfare_api::metrics::describe();
     fanfare_gateway_sse::metrics::describe();
     fanfare_gateway_ws::metrics::describe();
+    fanfare_gateway_grpc::metrics::describe();
 }
 
 fn reload_keys(auth: Auth, life: &Lifecycle) {
     let stop = life.soft().clone();
-    life.spawn(TaskKind::Background, "watch the file of API keys", async move {
+    life.spawn(TaskKind::Background, "watch the files of API keys and revocations", async move {
         while tokio::time::timeout(KEYS, stop.cancelled()).await.is_err() {
             let auth = auth.clone();
             let looked = tokio::task::spawn_blocking(move || auth.reload_keys()).await;
             if let Ok(Err(error)) = looked {
-                tracing::warn!(error = %error, "the file of API keys cannot be read, keeping what was known");
+                tracing::warn!(error = %error, "a file of API keys or revocations cannot be read, keeping what was known");
             }
         }
     });

@@ -1,14 +1,21 @@
-//! Signals that end the process.
+//! Signals: those that end the process, and the one that says that files have changed.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::failure::{Code, Failure};
 
-/// SIGTERM, SIGINT and SIGHUP. (SIGHUP too, because a terminal that closes must not cut connections.)
+/// SIGTERM, SIGINT and SIGHUP.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// Whether the process was started from a terminal, whose closing is what SIGHUP then means.
+    terminal: bool,
+    renew: Arc<Notify>,
 }
 
 impl Signals {
@@ -21,15 +28,30 @@ impl Signals {
             terminate: install(SignalKind::terminate())?,
             interrupt: install(SignalKind::interrupt())?,
             hang_up: install(SignalKind::hangup())?,
+            terminal: std::io::stdin().is_terminal(),
+            renew: Arc::new(Notify::new()),
         })
     }
 
-    /// Waits for the next of them and returns its name.
+    /// Notified at each SIGHUP that does not come from a terminal's closing: files that may change are to be read again.
+    pub(super) fn renew(&self) -> Arc<Notify> {
+        Arc::clone(&self.renew)
+    }
+
+    /// Waits for the next that ends the process, and returns its name.
     pub(super) async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.hang_up.recv() => "SIGHUP",
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => {
+                    // A terminal that closes must not cut connections.
+                    if self.terminal {
+                        return "SIGHUP";
+                    }
+                    self.renew.notify_one();
+                }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a developer sees when a development node is ready: where it listens, and commands to paste.
 
 use super::dev;
+use super::kept::KeptSecret;
 use super::ports::Listening;
 use crate::config::{Config, EngineOptions, Serves};
 use crate::print;
@@ -11,7 +12,7 @@ pub(super) fn print(listening: &Listening, config: &Config) {
     for line in listening.lines() {
         print::line(format_args!("  {line}"));
     }
-    if let Ok(Some(secret)) = dev::kept_secret(&config.engine.path) {
+    if let Ok(Some(secret)) = KeptSecret::of_development(&config.engine.path).read() {
         let path = config.engine.path.display();
         print::line(format_args!("\n  issuer \"{}\", HS256, secret {secret}", dev::ISSUER));
         print::line(format_args!("  (kept in {path}/dev-secret; tokens outlive a restart)"));

@@ -41,7 +41,9 @@ fn the_schema_covers_what_is_printed() {
 #[test]
 fn help_has_examples() {
     let dir = tempfile::tempdir().unwrap();
-    for command in ["serve", "publish", "subscribe", "history", "token", "key", "config", "explain", "completions"] {
+    for command in
+        ["serve", "publish", "subscribe", "history", "token", "key", "dev-cert", "config", "explain", "completions"]
+    {
         let help = stdout(&fanfare(dir.path()).args([command, "--help"]).output().unwrap());
         assert!(help.contains(&format!("  fanfare {command}")) || help.contains("Examples:"), "{command}:\n{help}");
     }
@@ -86,6 +88,39 @@ fn api_keys_are_made_listed_and_revoked() {
     let listed: serde_json::Value = serde_json::from_str(&run(&["list", "--json"])).unwrap();
     assert_eq!(listed["id"], id);
     assert!(listed["revoked_at"].is_string(), "{listed}");
+}
+
+#[test]
+fn tokens_are_taken_back_and_users_blocked() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| fanfare(dir.path()).arg("token").args(args).output().unwrap();
+    let nowhere = run(&["block", "alice"]);
+    assert!(stderr(&nowhere).contains("auth.revocations_file"), "{}", stderr(&nowhere));
+    std::fs::write(dir.path().join("fanfare.toml"), "[auth]\nrevocations_file = \"revoked.json\"\n").unwrap();
+    let done = |args: &[&str]| {
+        let output = run(args);
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    done(&["revoke", "--id", "one"]);
+    done(&["revoke", "--user", "bob"]);
+    // Every token from so long ago has ended: it is forgotten at once.
+    done(&["revoke", "--user", "carol", "--issued-before", "2020-01-01T00:00:00Z"]);
+    done(&["block", "alice"]);
+    let listed = done(&["revocations"]);
+    for part in ["token one ", "tokens of bob from before 20", "user alice "] {
+        assert!(listed.contains(part), "{part} is missing in\n{listed}");
+    }
+    assert!(!listed.contains("carol"), "{listed}");
+    done(&["unblock", "alice"]);
+    let listed = done(&["revocations", "--json"]);
+    assert!(!listed.contains("alice"), "{listed}");
+    let one: serde_json::Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
+    assert_eq!((&one["revocation"]["what"], &one["revocation"]["id"]), (&"token".into(), &"one".into()));
+    let elsewhere = done(&["revocations", "--tenant", "other"]);
+    assert_eq!(elsewhere, "");
+    assert!(!run(&["revoke"]).status.success(), "neither a token nor a user");
+    assert!(!run(&["unblock", "alice"]).status.success(), "nobody is blocked");
 }
 
 #[test]

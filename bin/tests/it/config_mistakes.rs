@@ -84,7 +84,7 @@ const MISTAKES: &[Mistake] = &[
     Mistake {
         what: "no role",
         file: "roles = []\n",
-        answer: &["roles", FILE, "is empty", "`api`, `sse`, `ws`"],
+        answer: &["roles", FILE, "is empty", "`api`, `sse`, `ws`, `grpc`"],
         ..NONE
     },
     Mistake {
@@ -95,7 +95,7 @@ const MISTAKES: &[Mistake] = &[
     },
     Mistake {
         what: "listener without an address",
-        file: "[[listeners]]\nname = \"all\"\nserves = [\"api\", \"sse\", \"ws\"]\n",
+        file: "[[listeners]]\nname = \"all\"\nserves = [\"api\", \"sse\", \"ws\", \"grpc\"]\n",
         answer: &["listeners.all.bind", "is missing", "0.0.0.0:8080"],
         ..NONE
     },
@@ -114,7 +114,7 @@ const MISTAKES: &[Mistake] = &[
     Mistake {
         what: "two listeners of one name",
         file: "[[listeners]]\nname = \"a\"\nbind = \"127.0.0.1:1\"\nserves = [\"api\"]\n\
-               [[listeners]]\nname = \"a\"\nbind = \"127.0.0.1:2\"\nserves = [\"sse\", \"ws\"]\n",
+               [[listeners]]\nname = \"a\"\nbind = \"127.0.0.1:2\"\nserves = [\"sse\", \"ws\", \"grpc\"]\n",
         answer: &["listeners.1", FILE, "\"a\"", "its own name"],
         ..NONE
     },
@@ -132,7 +132,7 @@ const MISTAKES: &[Mistake] = &[
     },
     Mistake {
         what: "demo page in production",
-        file: "[listeners.public]\nserves = [\"sse\", \"ws\", \"demo\"]\n[auth]\nanonymous = {}\n",
+        file: "[listeners.public]\nserves = [\"sse\", \"ws\", \"grpc\", \"demo\"]\n[auth]\nanonymous = {}\n",
         args: &[],
         answer: &["listeners.public.serves", FILE, "`demo`", "start with --dev"],
         ..NONE
@@ -217,6 +217,42 @@ const MISTAKES: &[Mistake] = &[
         what: "nobody to let in",
         args: &[],
         answer: &["FF-0004", "auth.issuers is empty", "fanfare.toml", "--dev"],
+        ..NONE
+    },
+    Mistake {
+        what: "certificate that is not there",
+        file: "[listeners.public.tls]\ncert_file = \"nowhere.pem\"\nkey_file = \"nowhere.key\"\n",
+        answer: &["listeners.public.tls.cert_file", FILE, "nowhere.pem cannot be read", "see that it exists"],
+        ..NONE
+    },
+    Mistake {
+        what: "certificate that is none",
+        file: "[listeners.public.tls]\ncert_file = \"fanfare.toml\"\nkey_file = \"fanfare.toml\"\n",
+        answer: &["listeners.public.tls.cert_file", FILE, "holds no certificate", "name a PEM file"],
+        ..NONE
+    },
+    Mistake {
+        what: "TLS without a key",
+        file: "[listeners.public.tls]\ncert_file = \"a.pem\"\n",
+        answer: &["listeners.public.tls.key_file", "is missing", "The private key"],
+        ..NONE
+    },
+    Mistake {
+        what: "version of TLS that is spoken no more",
+        file: "[listeners.public.tls]\ncert_file = \"a\"\nkey_file = \"b\"\nmin_version = \"tls1.1\"\n",
+        answer: &["listeners.public.tls.min_version", FILE, "\"tls1.1\"", "did you mean `tls1.2`?"],
+        ..NONE
+    },
+    Mistake {
+        what: "client certificates without authorities",
+        file: "[listeners.public.tls]\ncert_file = \"a\"\nkey_file = \"b\"\nclient_auth = \"optional\"\n",
+        answer: &["listeners.public.tls.client_auth", FILE, "without authorities", "client_ca_file"],
+        ..NONE
+    },
+    Mistake {
+        what: "no handshake at all",
+        file: "[listeners.public.tls]\ncert_file = \"a\"\nkey_file = \"b\"\nhandshakes_max = 0\n",
+        answer: &["listeners.public.tls.handshakes_max", FILE, "is 0", "write e.g. 512"],
         ..NONE
     },
     Mistake {

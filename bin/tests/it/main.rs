@@ -11,3 +11,5 @@ mod node;
 mod program;
 #[cfg(test)]
 mod talk;
+#[cfg(test)]
+mod tls;

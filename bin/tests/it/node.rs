@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,7 +18,14 @@ pub(crate) struct Node {
     pub(crate) public: String,
     /// Where the API and the node's own pages are.
     pub(crate) admin: String,
+    /// What it has logged since it was ready; what nobody asks for is dropped when there is much.
+    log: Receiver<String>,
 }
+
+/// How many lines of a log wait to be asked for.
+const LOG_LINES: usize = 10_000;
+/// How long a line of the log may take to come.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn serve(directory: &Path) -> Command {
     let mut command = fanfare(directory);
@@ -28,17 +36,36 @@ fn serve(directory: &Path) -> Command {
 
 impl Node {
     pub(crate) fn start(directory: &Path, more: &[&str]) -> Self {
-        let mut child = serve(directory).args(more).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = serve(directory)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         // The log says when it is ready; it goes on being read, so that the node never waits for us.
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let ready = log.by_ref().map_while(Result::ok).find(|line| line.contains(" ready "));
         assert!(ready.is_some(), "the node ended before it was ready");
-        std::thread::spawn(move || log.for_each(drop));
+        let (lines, kept) = sync_channel(LOG_LINES);
+        std::thread::spawn(move || log.map_while(Result::ok).for_each(|line| drop(lines.try_send(line))));
         let ports: PathBuf = directory.join("ports.json");
         let ports: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(ports).unwrap()).unwrap();
         assert_eq!(ports["pid"], child.id());
         let address = |name: &str| ports["listeners"][name].as_str().unwrap().to_owned();
-        Self { child, public: address("public"), admin: address("admin") }
+        Self { child, public: address("public"), admin: address("admin"), log: kept }
+    }
+
+    /// Waits until the node logs a line that holds `text`, and returns the line.
+    pub(crate) fn logs(&self, text: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let line = self.log.recv_timeout(until.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|_| panic!("the node never logged {text:?}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -95,6 +122,26 @@ fn a_restart_finds_its_store_and_its_port() {
     let mut again = Node::start(dir.path(), &["--set", &bind]);
     again.signal(Signal::TERM);
     assert_eq!(again.wait(), Some(0));
+}
+
+#[test]
+fn the_key_of_resume_tokens_outlives_a_restart_unless_nothing_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("data/resume.key");
+    let mut node = Node::start(dir.path(), &["--set", "engine.kind=memory"]);
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait(), Some(0));
+    assert!(!key.exists(), "a node that keeps nothing keeps no key");
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let mut node = Node::start(dir.path(), &[]);
+        kept.push(std::fs::read_to_string(&key).unwrap());
+        node.signal(Signal::TERM);
+        assert_eq!(node.wait(), Some(0));
+    }
+    assert_eq!(kept[0], kept[1]);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).unwrap().permissions());
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
 
 /// A connection that is open while the node drains: a publish whose body does not come.

@@ -132,6 +132,32 @@ fn a_refusal_is_told_in_the_servers_words() {
     assert!(text.contains("FF-0012") && text.contains("(401 malformed_token)"), "{text}");
 }
 
+#[test]
+fn a_user_who_is_blocked_is_sent_away_by_a_running_node() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("fanfare.toml"), "[auth]\nrevocations_file = \"revoked.json\"\n").unwrap();
+    let node = Node::start(dir.path(), &[]);
+    let token = fanfare(dir.path()).args(["token", "--dev", "--user", "alice", "--topics", "news"]).output().unwrap();
+    run(dir.path(), &node, &["publish", "news", "hi"]);
+    let mut followers = Vec::new();
+    for transport in ["sse", "ws"] {
+        let mut follower = fanfare(dir.path());
+        follower.args(["subscribe", "news", "--from", "start", "--transport", transport, "--token"]);
+        follower.arg(stdout(&token).trim()).args(["--url", &format!("http://{}", node.public)]);
+        let mut follower = follower.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut heard = BufReader::new(follower.stdout.take().unwrap()).lines();
+        assert_eq!(heard.next().unwrap().unwrap(), "news #1 - hi", "{transport}");
+        followers.push((follower, transport));
+    }
+    let blocked = fanfare(dir.path()).args(["token", "block", "alice", "--dev"]).output().unwrap();
+    assert!(blocked.status.success(), "{}", stderr(&blocked));
+    for (follower, transport) in followers {
+        let ended = follower.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{transport}");
+        assert!(stderr(&ended).contains("FF-0012"), "{transport}: {}", stderr(&ended));
+    }
+}
+
 /// A follower, and the lines it prints.
 struct Follower {
     child: Child,

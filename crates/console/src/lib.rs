@@ -1,7 +1,7 @@
 //! Pages for people, embedded in the binary and served without a build chain.
 //!
-//! So far the demo page of `fanfare serve --dev`: it publishes, receives over `EventSource` and WebSocket, cuts its
-//! own connections and shows how they resume.
+//! So far the demo page of `fanfare serve --dev`: it publishes, receives over `EventSource` and WebSocket, shows who else
+//! has it open, cuts its own connections and shows how they resume.
 //!
 //! What this crate is not: it knows no topic, no session and no secret. The page is a client like any other, and
 //! its token comes from whoever serves it.
@@ -20,19 +20,20 @@ use serde::Serialize;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
 
-/// Makes a token for client doors with `subscribe`, `publish` and `history` on the demo's topic, or says that it
-/// cannot.
+/// Makes a token for client doors with `subscribe`, `publish`, `history` and `presence` on the demo's topic, or says
+/// that it cannot.
 pub type Mint = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// `/demo` and what belongs to it. For development only: `/demo/token` gives whoever can reach it a token.
 ///
 /// The page expects, at the listener that serves it, the SSE gateway with tokens in the query allowed and the
-/// WebSocket gateway, and that clients may publish to topics of the kind `demo`.
+/// WebSocket gateway, and that topics of the kind `demo` have presence and clients may publish to them.
 pub fn router(mint: Mint) -> Router {
     Router::new()
         .route("/demo", get(page))
         .route("/demo/demo.css", get(style))
         .route("/demo/chart.js", get(chart))
+        .route("/demo/company.js", get(company))
         .route("/demo/demo.js", get(script))
         .route("/demo/token", get(token))
         .with_state(mint)
@@ -48,6 +49,10 @@ fn style() -> std::future::Ready<Response> {
 
 fn chart() -> std::future::Ready<Response> {
     asset("text/javascript; charset=utf-8", include_str!("demo/chart.js"))
+}
+
+fn company() -> std::future::Ready<Response> {
+    asset("text/javascript; charset=utf-8", include_str!("demo/company.js"))
 }
 
 fn script() -> std::future::Ready<Response> {
@@ -113,7 +118,7 @@ mod tests {
             }
             loaded += 1;
         }
-        assert_eq!(loaded, 3);
+        assert_eq!(loaded, 4);
         // The policy forbids them, so they would be dead.
         for inline in ["<script>", "<style", " style=", " onclick="] {
             assert!(!html.contains(inline), "{inline}");

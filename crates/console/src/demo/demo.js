@@ -223,6 +223,9 @@ class Pane {
   }
 }
 
+/** What the next WebSocket resumes its session with. */
+let resumeToken = null;
+
 /** Receives over the browser's own EventSource. It sets no headers, so the token is in the URL: development only. */
 const connectSse = (token, position, pane) => {
   const query = new URLSearchParams({ topic: TOPIC, envelope: "1", token });
@@ -247,26 +250,41 @@ const connectSse = (token, position, pane) => {
   return () => source.close();
 };
 
-/** Receives over WebSocket, in Fanfare's own protocol. */
+/**
+ * Receives over WebSocket, in Fanfare's own protocol, and is in the topic's company: opening this page in another tab
+ * shows both. A cut says goodbye, so we are seen to leave; a connection that breaks resumes its session before anybody
+ * notices.
+ */
 const connectWs = (token, position, pane) => {
   const socket = new WebSocket(socketUrl());
   const send = (frame) => socket.send(JSON.stringify(frame));
+  const resume = resumeToken;
+  // It is good once: the next one comes with the answer.
+  resumeToken = null;
   socket.addEventListener("open", () => {
-    send({ id: 1, connect: { token, name: "demo" } });
-    send({ id: 2, subscribe: { topic: TOPIC, from: position ?? { last: 20 } } });
+    send({ id: 1, connect: { ...(resume ? { resume } : { token }), name: "demo" } });
+    send({ id: 2, subscribe: { topic: TOPIC, from: position ?? { last: 20 }, presence: true } });
+    send({ id: 3, presence: { topic: TOPIC, enter: { name: company.name } } });
   });
   const take = (frame) => {
     if (frame.event) pane.event(frame.event);
-    else if (frame.subscribed) {
+    else if (frame.connected) {
+      company.self = frame.connected.session;
+      resumeToken = frame.connected.resume ?? null;
+    } else if (frame.subscribed) {
       pane.opened();
       if (position) pane.resumed(position, "");
-    } else if (frame.gap) pane.gap(frame.gap);
+    } else if (frame.presence) company.take(frame.presence);
+    else if (frame.resume) resumeToken = frame.resume.token;
+    else if (frame.gap) pane.gap(frame.gap);
     else if (frame.ping) send({ ping: {} });
+    // The session cannot be resumed: begin another.
+    else if (frame.error && frame.id === 1 && resume) pane.lost("", 0);
     else if (frame.error) pane.ended(frame.error.message);
     else if (frame.unsubscribed) pane.ended(frame.unsubscribed.reason);
     else if (frame.disconnect) {
       const { reason, reconnect, retry_after_ms: wait } = frame.disconnect;
-      if (reconnect || reason === "token_expired") pane.lost(reason, wait);
+      if (reconnect || resume || reason === "token_expired") pane.lost(reason, wait);
       else pane.ended(reason);
     }
   };
@@ -274,7 +292,10 @@ const connectWs = (token, position, pane) => {
     for (const line of message.data.split("\n")) if (line.trim()) take(JSON.parse(line));
   });
   socket.addEventListener("close", (event) => pane.lost(event.reason || (event.code === 1006 ? "" : `code ${event.code}`)));
-  return () => socket.close();
+  return () => {
+    company.forget();
+    socket.close();
+  };
 };
 
 /** Publishes over a WebSocket of its own, so that cutting a pane does not stop it. */
@@ -352,6 +373,7 @@ class Publisher {
 }
 
 const publisher = new Publisher();
+const company = new Company(find("company"));
 const panes = [
   new Pane("sse", "EventSource", connectSse),
   new Pane("ws", "WebSocket", connectWs),
