@@ -130,3 +130,36 @@ write("deflate", "last-block", b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00")
 write("deflate", "empty", b"\x00")
 write("deflate", "bomb", deflate(bytes(1 << 17), level=9))
 write("deflate", "plain", WORDS)
+
+# Frames of `fanfare.v1` in protobuf: one of each command, and what is none.
+
+
+def field(number: int, value: int | str | bytes) -> bytes:
+    def varint(rest: int) -> bytes:
+        low, rest = rest & 0x7F, rest >> 7
+        return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    content = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+FROM_TEXT = field(1, "k3J9.17.0x7")
+EVENT = (field(1, "message") + field(2, '{"text":"hi"}') + field(5, "order-1001") + field(6, "42")
+         + field(7, 1763719200123456) + field(8, field(1, "a") + field(2, "b")) + field(9, "order.v1"))
+CONNECT = field(1, "token") + field(3, '{"chat:42":"k3J9.17.0x7"}') + field(4, "web") + field(5, "1.2")
+for name, number, command in [
+    ("connect", 2, CONNECT),
+    ("subscribe", 3, field(1, "chat:42") + field(2, FROM_TEXT) + field(3, 2) + field(4, 1)),
+    ("unsubscribe", 4, field(1, "chat:42")),
+    ("publish", 5, field(1, "chat:42") + field(2, EVENT)),
+    ("publish-text", 5, field(1, "a") + field(2, field(3, "grüße \U0001d11e"))),
+    ("publish-binary", 5, field(1, "a") + field(2, field(4, b"\x00\xff"))),
+    ("history", 6, field(1, "chat:42") + field(4, "k3J9.17.0x7") + field(8, 1) + field(9, 50)),
+    ("presence", 7, field(1, "chat:42") + field(2, field(1, '{"status":"typing"}'))),
+    ("refresh", 8, field(1, "token")),
+    ("ping", 9, b""),
+]:
+    write("proto", name, field(1, 7) + field(number, command))
+write("proto", "no-command", field(1, 7))
