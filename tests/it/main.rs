@@ -4,14 +4,24 @@
 #![cfg(test)]
 
 mod clients;
+mod control;
 mod disk;
 mod drain;
+mod every;
+mod examples;
+mod grpc;
+mod hooks;
 mod hostile;
 mod house;
 mod http_api;
+mod identity;
+mod limits;
+mod payloads;
+mod presence;
 mod restart;
 mod resume;
 mod slow_reader;
 mod sse;
+mod tls;
 mod traces;
 mod websocket;

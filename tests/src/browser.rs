@@ -99,6 +99,48 @@ impl Browser {
         self.run(&script).await;
     }
 
+    /// Calls a method with npm `grpc-web`, as one that streams, and notes every message. The messages are described by
+    /// the files in `protos`, read by npm `protobufjs`.
+    pub async fn grpc_web(&mut self, url: &str, protos: &Path, method: &str, token: &str, request: &Value) {
+        let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/node/node_modules");
+        let read = |path: &Path| {
+            std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}: run dev/setup first", path.display()))
+        };
+        self.run(&format!("{}; undefined", read(&modules.join("protobufjs/dist/protobuf.js")))).await;
+        let library = read(&modules.join("grpc-web/index.js"));
+        self.run(&format!("window.grpcWeb = (exports => {{ {library}; return exports }})({{}}); undefined")).await;
+        let files: Vec<String> = ["event", "session", "events"]
+            .iter()
+            .map(|name| read(&protos.join(format!("fanfare/v1/{name}.proto"))))
+            .collect();
+        let script = format!(
+            "const root = new protobuf.Root();
+             for (const file of {files}) protobuf.parse(file, root, {{keepCase: true}});
+             root.resolveAll();
+             const [service, name] = {method}.split('/');
+             const method = root.lookupService('fanfare.v1.' + service).methods[name].resolve();
+             const [asked, answered] = [method.resolvedRequestType, method.resolvedResponseType];
+             const descriptor = new grpcWeb.MethodDescriptor('/fanfare.v1.' + service + '/' + name,
+                 grpcWeb.MethodType.SERVER_STREAMING, Object, Object,
+                 request => asked.encode(asked.fromObject(request)).finish(), bytes => answered.decode(bytes));
+             // Only the text form streams in every browser.
+             const client = new grpcWeb.GrpcWebClientBase({{format: 'text'}});
+             const stream = client.serverStreaming({url} + '/fanfare.v1.' + service + '/' + name, {request},
+                 {{authorization: 'Bearer ' + {token}}}, descriptor);
+             stream.on('data', message => note({{frame: JSON.stringify(
+                 answered.toObject(message, {{longs: Number, enums: String, bytes: String}}))}}));
+             stream.on('error', error => note({{error: error.code + ' ' + error.message}}));
+             stream.on('end', () => note('end'));
+             undefined",
+            files = json!(files),
+            method = json!(method),
+            url = json!(url),
+            request = request,
+            token = json!(token),
+        );
+        self.run(&format!("(() => {{ {script} }})()")).await;
+    }
+
     /// Sends a frame over the page's `WebSocket`.
     pub async fn send(&mut self, frame: &str) {
         self.run(&format!("ws.send({})", json!(frame))).await;

@@ -137,8 +137,8 @@ impl Config {
 
         let demo = if self.dev { ", \"demo\"" } else { "" };
         let mut text = format!(
-            "[[listeners]]\nname = \"public\"\nbind = \"{public}\"\nserves = [\"sse\", \"ws\"{demo}]\n\n\
-             [[listeners]]\nname = \"admin\"\nbind = \"{admin}\"\nserves = [\"api\", \"metrics\", \"health\"]\n\n[engine]\n"
+            "[[listeners]]\nname = \"public\"\nbind = \"{public}\"\nserves = [\"sse\", \"ws\", \"grpc\"{demo}]\n\n\
+             [[listeners]]\nname = \"admin\"\nbind = \"{admin}\"\nserves = [\"api\", \"grpc\", \"metrics\", \"health\"]\n\n[engine]\n"
         );
         let written = match &self.engine {
             Engine::Embedded => {

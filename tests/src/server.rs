@@ -206,7 +206,7 @@ fn spawn(config: &Config, dir: &Path, public: &str, admin: &str, log: &LogCaptur
 }
 
 /// The binary that cargo built beside this test.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     let profile = test.ancestors().nth(2).expect("a test runs from target/<profile>/deps");
     let binary = profile.join("fanfare");

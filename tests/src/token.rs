@@ -44,7 +44,7 @@ impl Token {
             "sub": "tester",
             "iat": now,
             "exp": now + 300,
-            "fanfare": {"grants": [{"topics": ["*"], "allow": ["subscribe", "publish", "history", "admin"]}]},
+            "fanfare": {"grants": [{"topics": ["*"], "allow": ["subscribe", "publish", "history", "presence", "admin"]}]},
         }) else {
             unreachable!("the literal is an object")
         };

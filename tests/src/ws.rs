@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use fanfare_proto::v1::ServerFrame;
 use futures_util::{SinkExt, StreamExt};
+use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -12,12 +14,14 @@ use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::within;
+use crate::{frames, within};
 
 /// The path of the gateway.
 pub const PATH: &str = "/v1/ws";
 /// The subprotocol.
 pub const SUBPROTOCOL: &str = "fanfare.v1.json";
+/// The same in protobuf.
+pub const SUBPROTOCOL_PROTO: &str = "fanfare.v1.proto";
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +41,17 @@ pub enum Received {
     Closed(Closed),
 }
 
-/// A connection.
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Json,
+    Proto,
+}
+
+/// A connection. Over protobuf as well, what is said is given in its JSON form.
 pub struct WsClient {
     socket: WebSocketStream<TcpStream>,
+    encoding: Encoding,
     ready: VecDeque<Value>,
     next_id: u64,
     closed: Option<Closed>,
@@ -47,8 +59,21 @@ pub struct WsClient {
 
 /// The handshake as a browser does it, with further headers.
 pub async fn handshake(to: SocketAddr, headers: &[(&str, &str)]) -> Result<(WsClient, Response), Error> {
+    open(to, headers, Encoding::Json).await
+}
+
+/// The same for the subprotocol in protobuf, which must succeed.
+pub async fn handshake_proto(to: SocketAddr) -> WsClient {
+    open(to, &[], Encoding::Proto).await.expect("a handshake").0
+}
+
+async fn open(to: SocketAddr, headers: &[(&str, &str)], encoding: Encoding) -> Result<(WsClient, Response), Error> {
     let mut request = format!("ws://{to}{PATH}").into_client_request()?;
-    request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().expect("a plain header"));
+    let subprotocol = match encoding {
+        Encoding::Json => SUBPROTOCOL,
+        Encoding::Proto => SUBPROTOCOL_PROTO,
+    };
+    request.headers_mut().insert("sec-websocket-protocol", subprotocol.parse().expect("a plain header"));
     for (name, value) in headers {
         let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
         request.headers_mut().insert(name, value.parse().expect("a plain header"));
@@ -56,7 +81,7 @@ pub async fn handshake(to: SocketAddr, headers: &[(&str, &str)]) -> Result<(WsCl
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
     let (socket, response) = tokio_tungstenite::client_async(request, stream).await?;
-    Ok((WsClient { socket, ready: VecDeque::new(), next_id: 1, closed: None }, response))
+    Ok((WsClient { socket, encoding, ready: VecDeque::new(), next_id: 1, closed: None }, response))
 }
 
 /// Opens a socket and says `connect` with `token`; an error if it is refused or fails on the way.
@@ -82,7 +107,13 @@ impl WsClient {
 
     /// Sends one object.
     pub async fn send(&mut self, frame: &Value) -> Result<(), Error> {
-        self.send_text(&frame.to_string()).await
+        match self.encoding {
+            Encoding::Json => self.send_text(&frame.to_string()).await,
+            Encoding::Proto => {
+                let bytes = frames::request(frame).encode_to_vec();
+                self.socket.send(Message::binary(bytes)).await
+            }
+        }
     }
 
     /// The next thing the server sent.
@@ -109,13 +140,16 @@ impl WsClient {
                     reason: frame.reason.to_string(),
                 }));
             }
+            Some(Ok(Message::Binary(bytes))) if self.encoding == Encoding::Proto => {
+                self.ready.push_back(frames::said(ServerFrame::decode(bytes).expect("a frame")));
+            }
             Some(Ok(Message::Binary(bytes))) => panic!("a binary frame of {} bytes on a JSON protocol", bytes.len()),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Err(_)) | None => self.closed = Some(Closed { code: None, reason: String::new() }),
         }
     }
 
-    /// The next object that is not a ping, which must come.
+    /// The next object that is neither a ping nor a resume token, which must come.
     pub async fn frame(&mut self) -> Value {
         match within("a frame", self.frame_or_closed()).await {
             Ok(frame) => frame,
@@ -123,12 +157,14 @@ impl WsClient {
         }
     }
 
-    /// The next object that is not a ping, or how the connection ended.
+    /// The next object that is neither a ping nor a resume token, or how the connection ended.
     pub async fn frame_or_closed(&mut self) -> Result<Value, Closed> {
         loop {
             match self.receive().await {
                 // Needs no answer: the library answers the WebSocket ping beside it.
                 Received::Frame(frame) if frame.get("ping").is_some() => {}
+                // Comes when it is time for it, between any two others.
+                Received::Frame(frame) if frame.get("resume").is_some() => {}
                 Received::Frame(frame) => return Ok(frame),
                 Received::Closed(closed) => return Err(closed),
             }

@@ -1,5 +1,6 @@
 //! Other people's clients: each behaviour is written once and runs with every one of them.
 
+mod grpc;
 mod sse;
 mod websocket;
 
