@@ -103,7 +103,9 @@ pub(crate) fn serve(options: &Options) -> anyhow::Result<()> {
                     Request::Subscribe { topics } => {
                         let Some(mut client) = clients.remove(&token) else { break };
                         client.stream.write_all(match options.transport {
-                            Transport::Sse => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".as_slice(),
+                            Transport::Sse | Transport::Grpc => {
+                                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".as_slice()
+                            }
                             Transport::Ws => b"HTTP/1.1 101 Switching Protocols\r\n\r\n".as_slice(),
                         })?;
                         by_topic.extend(topics.iter().map(|topic| (*topic, readers.len())));
@@ -175,7 +177,8 @@ fn frame(transport: Transport, bytes: usize, payload: &[u8]) -> Vec<u8> {
         let padding = "x".repeat(padding);
         let payload = String::from_utf8_lossy(payload);
         match transport {
-            Transport::Sse => {
+            // gRPC has no framing of its own here: only how many bytes are written matters.
+            Transport::Sse | Transport::Grpc => {
                 let event = format!("id: {padding}\ndata: {payload}\n\n");
                 format!("{:x}\r\n{event}\r\n", event.len()).into_bytes()
             }

@@ -9,7 +9,7 @@ use memchr::memmem::Finder;
 
 use crate::target::template::{Template, Values};
 use crate::target::token::Tokens;
-use crate::transport::{Transport, ws};
+use crate::transport::{Transport, h2, ws};
 use crate::verify::First;
 
 /// Shared by all readers that connect in the same way.
@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) distinct: bool,
     /// The request, without the blank line at its end. A bare loop wants none.
     pub(crate) head: Option<Template>,
+    /// gRPC: the method that is called, in place of a request.
+    pub(crate) call: Option<String>,
     /// Which topics each has.
     pub(crate) topics: Several,
     /// What names a further topic in the request.
@@ -36,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) answers: Vec<(String, String)>,
     pub(crate) position: Option<Finder<'static>>,
     pub(crate) gap: Option<Finder<'static>>,
+    /// A text by which replies are counted.
+    pub(crate) reply: Option<Finder<'static>>,
     pub(crate) subscribe: Option<Template>,
     pub(crate) unsubscribe: Option<Template>,
     pub(crate) publish: Option<Template>,
@@ -60,10 +64,19 @@ impl Plan {
         topic(&self.names, number)
     }
 
+    /// Whether nothing is asked: a connection is a subscription.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.head.is_none() && self.call.is_none()
+    }
+
     /// What a reader sends first.
     pub(crate) fn request(&self, topic: u32, user: u32, at: &Place<'_>) -> anyhow::Result<Vec<u8>> {
-        let Some(head) = &self.head else { return Ok(Vec::new()) };
         let (name, user) = (self.topic(topic), self.user(user));
+        if let Some(path) = &self.call {
+            let token = self.tokens.of(user, &name)?;
+            return Ok(h2::call(&self.addresses[0].to_string(), path, &token, &h2::subscribe(&name)));
+        }
+        let Some(head) = &self.head else { return Ok(Vec::new()) };
         let token = self.tokens.of(user, &name)?;
         let mut also = Vec::new();
         if let Some(template) = &self.also {
@@ -105,7 +118,7 @@ impl Plan {
     pub(crate) fn confirmations(&self) -> u32 {
         match self.transport {
             Transport::Ws if self.also.is_none() => self.topics.count,
-            Transport::Ws | Transport::Sse => 1,
+            Transport::Ws | Transport::Sse | Transport::Grpc => 1,
         }
     }
 

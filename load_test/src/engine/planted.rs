@@ -24,7 +24,15 @@ fn event(transport: Transport, payload: &[u8]) -> Vec<u8> {
             let length = u16::try_from(payload.len()).unwrap();
             [&[0x81, 126], &length.to_be_bytes()[..], payload].concat()
         }
+        Transport::Grpc => data(payload),
     }
+}
+
+/// A DATA frame with one gRPC message.
+fn data(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap();
+    let frame = (length + 5).to_be_bytes();
+    [&frame[1..], &[0, 0, 0, 0, 0, 1, 0], &length.to_be_bytes(), message].concat()
 }
 
 /// What a reader of topic 7, and of further ones up to `topics`, finds wrong with events of these topics and sequences, in their order, written in pieces of `piece`
@@ -40,6 +48,7 @@ fn found(
     let address = listener.local_addr().unwrap();
     let mut adapter = Adapter::bare().unwrap();
     (adapter.ports, adapter.subscribe_at) = (Vec::new(), address.to_string());
+    adapter.grpc = Adapter::fanfare().unwrap().grpc;
     let target = Target::open(adapter, Path::new("/"), None).unwrap();
     // That was the target's look whether anybody is there.
     drop(listener.accept().unwrap());
@@ -51,6 +60,8 @@ fn found(
     let mut bytes = match transport {
         Transport::Sse => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(),
         Transport::Ws => b"HTTP/1.1 101 Switching Protocols\r\n\r\n".to_vec(),
+        // An empty HEADERS, and a frame that says it is subscribed. No SETTINGS: nobody would read what answers them.
+        Transport::Grpc => [&[0, 0, 0, 1, 4, 0, 0, 0, 1], &data(&[0x1a, 0])[..]].concat(),
     };
     for (n, (topic, sequence)) in events.iter().enumerate() {
         let mut payload = Vec::new();
@@ -75,7 +86,7 @@ fn found(
 }
 
 fn check(events: &[(u32, u32)], corrupt: Option<usize>, deliveries: u64, expected: Violations) {
-    for transport in [Transport::Sse, Transport::Ws] {
+    for transport in [Transport::Sse, Transport::Ws, Transport::Grpc] {
         for piece in [1, 100, 1 << 20] {
             let found = found(transport, 1, events, corrupt, piece);
             assert_eq!(found, (deliveries, expected), "{transport:?} in pieces of {piece}");

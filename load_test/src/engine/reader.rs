@@ -11,7 +11,7 @@ use super::plan::{Place, Plan};
 use super::swarm::Digest;
 use super::tally::{Tally, record};
 use crate::stamp::Stamp;
-use crate::transport::{Transport, chunked, head, sse, ws};
+use crate::transport::{Transport, chunked, h2, head, sse, ws};
 use crate::verify::{First, Track};
 
 /// How far it has come.
@@ -71,6 +71,8 @@ pub(crate) struct Reader {
     message: Vec<u8>,
     /// Bytes that the socket has not taken yet.
     out: Vec<u8>,
+    /// gRPC: bytes of the window that are used.
+    used: u32,
 }
 
 /// Reads of one connection before others have their turn.
@@ -177,6 +179,7 @@ impl Reader {
             rest: Vec::new(),
             message: Vec::new(),
             out,
+            used: 0,
         })
     }
 
@@ -188,7 +191,7 @@ impl Reader {
 
     /// Writes what waits, as far as the socket takes it. A bare loop counts as subscribed when it is connected.
     pub(crate) fn writable(&mut self, now: u64, tally: &mut Tally) -> std::io::Result<()> {
-        if self.stage == Stage::Asking && self.seat.plan.head.is_none() && self.stream.peer_addr().is_ok() {
+        if self.stage == Stage::Asking && self.seat.plan.is_bare() && self.stream.peer_addr().is_ok() {
             self.chunks = true;
             self.subscribed(now, tally);
         }
@@ -250,6 +253,7 @@ impl Reader {
         while taken < input.len() {
             let rest = &input[taken..];
             let n = match (self.stage, self.seat.plan.transport) {
+                (_, Transport::Grpc) => self.h2_frame(rest, now, tally)?,
                 (Stage::Asking, _) => self.head(rest, now, tally)?,
                 (_, Transport::Sse) => self.chunk(rest, now, tally)?,
                 (_, Transport::Ws) => self.frame(rest, now, tally)?,
@@ -356,6 +360,52 @@ impl Reader {
         Ok(taken)
     }
 
+    fn h2_frame(&mut self, input: &[u8], now: u64, tally: &mut Tally) -> anyhow::Result<usize> {
+        let Some((frame, taken)) = h2::next(input)? else { return Ok(0) };
+        let mut answer = Vec::new();
+        match frame {
+            h2::Frame::Data(bytes) => {
+                self.messages_in(bytes, now, tally)?;
+                self.used += u32::try_from(bytes.len())?;
+                if self.used >= h2::WINDOW_USED_MAX {
+                    h2::more(std::mem::take(&mut self.used), &mut answer);
+                }
+            }
+            h2::Frame::Head { last: false } => self.stage = Stage::Subscribing,
+            h2::Frame::Head { last: true } => bail!("the server ended the call"),
+            h2::Frame::Settings => h2::settings_ack(&mut answer),
+            h2::Frame::Ping(opaque) => h2::ping_ack(opaque, &mut answer),
+            h2::Frame::End(how) => bail!("the server ended the call with {how}"),
+            h2::Frame::Other => {}
+        }
+        if !answer.is_empty() {
+            self.say(&answer)?;
+        }
+        Ok(taken)
+    }
+
+    /// Takes whole gRPC messages; a rest waits for its other half.
+    fn messages_in(&mut self, bytes: &[u8], now: u64, tally: &mut Tally) -> anyhow::Result<()> {
+        let mut whole = std::mem::take(&mut self.message);
+        let mut bytes = if whole.is_empty() {
+            bytes
+        } else {
+            whole.extend_from_slice(bytes);
+            &whole
+        };
+        while let Some((message, taken)) = h2::message(bytes)? {
+            /// The field `subscribed` of a `ServerFrame`, which comes first in it.
+            const SUBSCRIBED: u8 = 3 << 3 | 2;
+            if self.stage == Stage::Subscribing && message.first() == Some(&SUBSCRIBED) {
+                self.subscribed(now, tally);
+            }
+            self.meaning(message, now, tally);
+            bytes = &bytes[taken..];
+        }
+        self.message = bytes.to_vec();
+        Ok(())
+    }
+
     /// A whole message came over a WebSocket.
     fn said(&mut self, message: &[u8], now: u64, tally: &mut Tally) -> anyhow::Result<()> {
         let plan = Arc::clone(&self.seat.plan);
@@ -384,6 +434,9 @@ impl Reader {
     /// Verifies the events in a message, or understands what else it says.
     fn meaning(&mut self, message: &[u8], now: u64, tally: &mut Tally) {
         let plan = &self.seat.plan;
+        if let Some(reply) = &plan.reply {
+            tally.replies += reply.find_iter(message).count() as u64;
+        }
         if self.stage == Stage::Subscribing
             && let Some(sign) = &plan.subscribed
         {

@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     pub(crate) bytes: u64,
     /// Gaps that the server itself told of.
     pub(crate) told_gaps: u64,
+    /// Replies that a scenario counts.
+    pub(crate) replies: u64,
     /// Events of other runs.
     pub(crate) foreign: u64,
     /// Events that were acknowledged to the publisher.
@@ -58,6 +60,7 @@ impl Default for Tally {
             deliveries: 0,
             bytes: 0,
             told_gaps: 0,
+            replies: 0,
             foreign: 0,
             published: 0,
             unpublished: 0,

@@ -58,7 +58,10 @@ impl Options {
         // Nobody would answer the server's pings meanwhile.
         bench.leave()?;
 
-        let target = bare::server::start(ground, transport, usize::try_from(event_bytes)?, false)?;
+        // The loop writes as many bytes as it is told; in which framing does not matter to it.
+        let framing = if transport == Transport::Grpc { Transport::Sse } else { transport };
+        let wish = Wish::new(framing);
+        let target = bare::server::start(ground, framing, usize::try_from(event_bytes)?, false)?;
         let mut bare = ground.bench(target)?;
         bare.subscribe(&bare.plan(&wish)?, self.readers, |_| 0)?;
         self.lockstep(&mut bare, 1)?;

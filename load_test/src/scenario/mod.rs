@@ -8,8 +8,10 @@ mod idle;
 mod kairos;
 mod latency;
 mod pairs;
+mod presence;
 mod publish;
 mod reconnect_storm;
+mod refresh;
 mod resume;
 mod slow_readers;
 mod soak;
@@ -42,6 +44,8 @@ pub(crate) enum Scenario {
     HistoryCatchup(history_catchup::Options),
     Resume(resume::Options),
     Publish(publish::Options),
+    Presence(presence::Options),
+    Refresh(refresh::Options),
     Soak(soak::Options),
 }
 
@@ -64,6 +68,8 @@ impl Scenario {
             Self::HistoryCatchup(_) => "history-catchup",
             Self::Resume(_) => "resume",
             Self::Publish(_) => "publish",
+            Self::Presence(_) => "presence",
+            Self::Refresh(_) => "refresh",
             Self::Soak(_) => "soak",
         }
     }
@@ -86,6 +92,8 @@ impl Scenario {
             Self::HistoryCatchup(options) => options.run(ground),
             Self::Resume(options) => options.run(ground),
             Self::Publish(options) => options.run(ground),
+            Self::Presence(options) => options.run(ground),
+            Self::Refresh(options) => options.run(ground),
             Self::Soak(options) => options.run(ground),
         }
     }

@@ -48,6 +48,7 @@ pub(crate) struct Adapter {
     pub(crate) topic: String,
     pub(crate) sse: Option<Sse>,
     pub(crate) ws: Option<WebSocket>,
+    pub(crate) grpc: Option<Grpc>,
     pub(crate) publish: Option<Publish>,
     /// The token of readers, `{token}`.
     pub(crate) jwt: Option<Jwt>,
@@ -114,6 +115,14 @@ pub(crate) struct WebSocket {
     pub(crate) late_publish: Option<String>,
     #[serde(default)]
     pub(crate) from: From,
+}
+
+/// How its streams over gRPC are opened: with the messages of `fanfare.v1`, one topic each.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Grpc {
+    /// Path of the method.
+    pub(crate) path: String,
 }
 
 /// A message that wants an answer.

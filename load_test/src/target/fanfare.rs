@@ -146,7 +146,7 @@ impl Started {
 [[listeners]]
 name = "public"
 bind = "{public}"
-serves = ["sse", "ws"]
+serves = ["sse", "ws", "grpc"]
 [[listeners]]
 name = "admin"
 bind = "{admin}"
@@ -154,6 +154,8 @@ serves = ["api", "health", "metrics"]
 [engine]
 kind = "{engine}"
 path = '{data}'
+[limits.user]
+publishes_per_second = 0
 [session]
 sessions_max = 1000000
 sessions_per_user_max = 1000000

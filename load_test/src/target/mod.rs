@@ -59,6 +59,8 @@ pub(crate) struct Wish {
     /// They come back when they are cut off, after so long, and resume.
     pub(crate) come_back: Option<Range<Duration>>,
     pub(crate) topics: Several,
+    /// A text by which replies are counted.
+    pub(crate) reply: Option<&'static str>,
 }
 
 impl Wish {
@@ -70,6 +72,7 @@ impl Wish {
             first: First::Sequence(1),
             come_back: None,
             topics: Several::ONE,
+            reply: None,
         }
     }
 
@@ -91,6 +94,10 @@ impl Wish {
 
     pub(crate) fn of(self, topics: Several) -> Self {
         Self { topics, ..self }
+    }
+
+    pub(crate) fn counting(self, reply: &'static str) -> Self {
+        Self { reply: Some(reply), ..self }
     }
 }
 
@@ -195,6 +202,7 @@ impl Target {
         match transport {
             Transport::Sse => self.adapter.sse.is_some(),
             Transport::Ws => self.adapter.ws.is_some(),
+            Transport::Grpc => self.adapter.grpc.is_some(),
         }
     }
 
@@ -261,6 +269,7 @@ impl Target {
             tokens,
             distinct: wish.distinct,
             head: None,
+            call: None,
             topics: wish.topics,
             also: None,
             resume: None,
@@ -270,6 +279,7 @@ impl Target {
             answers: Vec::new(),
             position: None,
             gap: None,
+            reply: wish.reply.map(|text| Finder::new(text).into_owned()),
             subscribe: None,
             unsubscribe: None,
             publish: None,
@@ -301,9 +311,7 @@ impl Target {
             Transport::Ws => {
                 let ws = self.adapter.ws.as_ref().with_context(|| format!("{name} has no [ws]"))?;
                 ensure!(!plan.remember || ws.position.is_some(), no_resume());
-                let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                               Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
-                plan.head = Some(self.head(&ws.path, &ws.headers, upgrade));
+                plan.head = Some(self.head(&ws.path, &ws.headers, UPGRADE));
                 plan.also = ws.also.as_ref().map(template);
                 ensure!(
                     wish.topics.count == 1 || plan.also.is_some() || ws.subscribe.is_some(),
@@ -322,8 +330,17 @@ impl Target {
                 plan.from = begin(&ws.from)?;
                 plan.start.clone_from(&ws.from.start);
             }
+            Transport::Grpc => plan.call = Some(self.call(wish)?),
         }
         Ok(Arc::new(plan))
+    }
+
+    /// The method of gRPC with which a reader subscribes.
+    fn call(&self, wish: &Wish) -> anyhow::Result<String> {
+        let grpc = self.adapter.grpc.as_ref().with_context(|| format!("{} has no [grpc]", self.name))?;
+        let is_plain = wish.topics.count == 1 && !wish.from_start && wish.come_back.is_none();
+        ensure!(is_plain, "readers over gRPC have one topic each, from now on, and do not come back");
+        Ok(grpc.path.clone())
     }
 
     fn head(&self, path: &str, headers: &[String], more: &str) -> Template {
@@ -399,6 +416,10 @@ impl Target {
         self.wait_until_ready()
     }
 }
+
+/// What makes a request one for a WebSocket.
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
 
 /// An error unless a `GET` is answered with 200 soon; its body may have no end.
 fn answers(at: SocketAddr, path: &str) -> anyhow::Result<()> {

@@ -1,9 +1,10 @@
 //! The wire formats that readers and publishers speak, each in a file: enough of it to verify, and no more.
 //!
-//! A format knows bytes and nothing of servers; what the messages mean is the adapter's knowledge. Another one (gRPC,
-//! protobuf) is a file here and an arm in [`crate::engine::reader`].
+//! A format knows bytes and nothing of servers; what the messages mean is the adapter's knowledge. Another one is
+//! a file here and an arm in [`crate::engine::reader`].
 
 pub(crate) mod chunked;
+pub(crate) mod h2;
 pub(crate) mod head;
 pub(crate) mod sse;
 pub(crate) mod ws;
@@ -18,6 +19,8 @@ pub(crate) enum Transport {
     Sse,
     /// WebSocket, text messages.
     Ws,
+    /// gRPC: a stream of messages over an HTTP/2 connection of its own.
+    Grpc,
 }
 
 impl Transport {
@@ -25,6 +28,7 @@ impl Transport {
         match self {
             Self::Sse => "sse",
             Self::Ws => "ws",
+            Self::Grpc => "grpc",
         }
     }
 }
