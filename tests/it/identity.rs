@@ -142,6 +142,29 @@ async fn a_cookie_counts_only_from_an_allowed_origin() {
     assert_eq!(open.data_event().await.data, "hello");
 }
 
+/// What was revoked stays revoked: over a restart, also after a kill.
+#[tokio::test]
+async fn a_restart_lets_nobody_in_again() {
+    let mut server = Server::start(Config::new()).await;
+    let topic = fresh_topic("revoked");
+    let ask = |user: &str| {
+        let token = Token::client().user(user).claim("iat", (token::now() - 5).into());
+        Listen::to(&topic, token.mint())
+    };
+    let api = server.api();
+    api.post("/v1/tokens/revoke", &json!({"user": "alice"})).await.ok();
+    api.post("/v1/tokens/revoke", &json!({"block_user": "bob"})).await.ok();
+    for _ in 0..2 {
+        for (user, code) in [("alice", "revoked"), ("bob", "user_blocked")] {
+            let refused = Transport::WsJson.try_listen(server.public(), &ask(user)).await;
+            assert_eq!(refused.err().as_deref(), Some(code));
+        }
+        server.kill();
+        server.restart().await;
+    }
+    Transport::WsJson.listen(server.public(), &ask("carol")).await;
+}
+
 /// Tokens made for another system are read by what the configuration says of their issuer.
 #[tokio::test]
 async fn claims_of_other_systems_are_read() {

@@ -1,5 +1,6 @@
 //! `fanfare token revoke`, `block`, `unblock` and `revocations`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -162,7 +163,10 @@ fn take_back(config: &ConfigArgs, revocation: Revocation, done: &str) -> Result<
 
 fn open(config: &ConfigArgs) -> Result<Auth, Failure> {
     let loaded = config.sources().load()?;
-    if loaded.config.auth.revocations_file.is_none() {
+    let file = loaded.config.auth_of_node().revocations_file;
+    // Without the directory no node has kept anything here.
+    let directory = file.as_deref().and_then(Path::parent);
+    if !directory.is_some_and(|directory| directory.as_os_str().is_empty() || directory.is_dir()) {
         return Err(Failure::new(
             Code::KeyFileUnusable,
             "there is no file of revocations; name one in the configuration (auth.revocations_file), or ask the node \

@@ -119,6 +119,16 @@ impl Config {
         }
     }
 
+    /// The section `auth` as the node uses it. Whoever keeps events keeps what was revoked as well: a restart must not let
+    /// anybody in again.
+    pub(crate) fn auth_of_node(&self) -> fanfare_auth::Options {
+        let mut auth = self.auth.clone();
+        if self.engine.kind == EngineKind::Embedded {
+            auth.revocations_file.get_or_insert_with(|| self.engine.path.join("revocations.json"));
+        }
+        auth
+    }
+
     /// How many worker threads there will be.
     pub(crate) fn worker_count(&self) -> usize {
         match self.workers {

@@ -19,7 +19,7 @@ const DEMO_ACTIONS: [Action; 4] = [Action::Subscribe, Action::Publish, Action::H
 /// Who is let in by the node that is run with `config`; in development also whoever knows the development secret. Where
 /// the node keeps anything, it also keeps the key of its resume tokens, so that clients resume after a restart.
 pub(super) fn node_auth(config: &Config, dev: bool, clock: Arc<dyn Clock>) -> Result<Auth, Failure> {
-    let mut options = config.auth.clone();
+    let mut options = config.auth_of_node();
     let resume = &mut options.resume;
     let no_key = resume.keys.is_empty() && resume.key_files.is_empty();
     if no_key && !resume.window.get().is_zero() && config.engine.kind == EngineKind::Embedded {
@@ -31,7 +31,7 @@ pub(super) fn node_auth(config: &Config, dev: bool, clock: Arc<dyn Clock>) -> Re
 
 /// The same, for a command that makes tokens or keys.
 pub(crate) fn auth(config: &Config, dev: bool, clock: Arc<dyn Clock>) -> Result<Auth, Failure> {
-    auth_with(config.auth.clone(), config, dev, clock)
+    auth_with(config.auth_of_node(), config, dev, clock)
 }
 
 fn auth_with(

@@ -34,7 +34,8 @@ pub struct Options {
     /// and this keeps it at a few MB.
     pub api_keys_max: usize,
     /// The file in which revocations of tokens and blocked users are kept (mode 0600; shared by processes as
-    /// `api_keys_file` is). Default: none; then they are forgotten at the next start.
+    /// `api_keys_file` is). Default: `revocations.json` in `engine.path` where the embedded engine runs, else none; then
+    /// they are forgotten at the next start.
     pub revocations_file: Option<PathBuf>,
     /// The most revocations that are in force at once. Default 10000: the file is written whole at each change, and
     /// this keeps it at a few MB. One is forgotten when the tokens it can concern have ended.
