@@ -83,7 +83,8 @@ pub(crate) struct Listener {
     #[schemars(with = "String")]
     pub bind: SocketAddr,
     /// What is served there: `sse`, `ws`, `grpc`, `api`, `health`, `metrics`, and with `--dev` `demo`. Put `api` and
-    /// `metrics` only where your own servers can reach them.
+    /// `metrics` only where your own servers can reach them. `grpc` is for clients; where `api` is served as well, it has
+    /// the methods for backends too.
     pub serves: Vec<Serves>,
     /// Encrypts this listener. Default: it is not, for a proxy in front or for this machine alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use fanfare_auth::Auth;
 use fanfare_bus::{Bus, Hub, LocalBroker, Policies};
+use fanfare_gateway_grpc::Doors;
 use fanfare_history::Log;
 use fanfare_history::memory::MemoryLog;
 use fanfare_hooks::Application;
@@ -113,7 +114,9 @@ impl Roles {
                 }
                 Serves::Ws if self.runs(Role::Ws) => fanfare_gateway_ws::router(node.clone(), Arc::clone(&self.ws)),
                 Serves::Grpc if self.runs(Role::Grpc) => {
-                    fanfare_gateway_grpc::router(node.clone(), Arc::clone(&self.grpc))
+                    // Backends come in where their API is served, and nowhere else.
+                    let doors = if serves.contains(&Serves::Api) { Doors::All } else { Doors::Clients };
+                    fanfare_gateway_grpc::router(node.clone(), Arc::clone(&self.grpc), doors)
                 }
                 Serves::Health => fanfare_api::health_router(node.clone()),
                 Serves::Metrics => fanfare_api::metrics_router(self.render()),

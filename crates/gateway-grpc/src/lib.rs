@@ -38,4 +38,4 @@ mod web;
 pub mod metrics;
 
 pub use options::Options;
-pub use routes::router;
+pub use routes::{Doors, router};

@@ -27,15 +27,29 @@ pub(crate) const SERVICES: [&str; 6] = [
     "fanfare.v1.Tokens",
 ];
 
+/// For whom a listener is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doors {
+    /// For clients only: `Events.Subscribe` and `Session`. A credential of a backend that has leaked opens nothing there.
+    Clients,
+    /// For backends as well: every method.
+    All,
+}
+
 /// The routes on the worker of `node`, to be merged with those of other gateways. The server must run them on the
 /// runtime of that worker, over HTTP/2, and over HTTP/1.1 for browsers; the client's address is taken from an
 /// `axum::extract::ConnectInfo<SocketAddr>` among the request's extensions.
-pub fn router(node: Node, options: Arc<Options>) -> Router {
+pub fn router(node: Node, options: Arc<Options>, doors: Doors) -> Router {
     let gateway = Gateway::new(node.clone(), Arc::clone(&options));
     gateway.start();
     let mut router = Router::new();
-    for (path, route) in methods() {
+    for (path, route) in client_methods() {
         router = router.route(path, route);
+    }
+    if doors == Doors::All {
+        for (path, route) in server_methods() {
+            router = router.route(path, route);
+        }
     }
     for service in SERVICES {
         router = router.route(&format!("/{service}/{{*rest}}"), any(no_such_method));
@@ -47,17 +61,20 @@ pub fn router(node: Node, options: Arc<Options>) -> Router {
 
 type Route = MethodRouter<Arc<Gateway>>;
 
-/// Every method.
-fn methods() -> [(&'static str, Route); 25] {
+/// The methods for clients.
+fn client_methods() -> [(&'static str, Route); 2] {
+    [("/fanfare.v1.Events/Subscribe", any(subscribe::open)), ("/fanfare.v1.Session/Open", any(session::open))]
+}
+
+/// The methods for backends.
+fn server_methods() -> [(&'static str, Route); 23] {
     [
         ("/fanfare.v1.Events/Publish", unary("Events/Publish", publish::publish)),
         ("/fanfare.v1.Events/PublishStream", any(publish_stream::open)),
-        ("/fanfare.v1.Events/Subscribe", any(subscribe::open)),
         ("/fanfare.v1.Events/Pull", unary("Events/Pull", pull::pull)),
         ("/fanfare.v1.Events/Ack", unary("Events/Ack", consumers::ack)),
         ("/fanfare.v1.Events/Cursors", unary("Events/Cursors", consumers::cursors)),
         ("/fanfare.v1.Events/Seek", unary("Events/Seek", consumers::seek)),
-        ("/fanfare.v1.Session/Open", any(session::open)),
         ("/fanfare.v1.Topics/List", unary("Topics/List", topics::list)),
         ("/fanfare.v1.Topics/Get", unary("Topics/Get", topics::get)),
         ("/fanfare.v1.Topics/History", unary("Topics/History", topics::history)),
@@ -79,7 +96,11 @@ fn methods() -> [(&'static str, Route); 25] {
 }
 
 async fn no_such_method(request: Request) -> Response {
-    let message = format!("there is no method {}; the reflection service lists what there is", request.uri().path());
+    let message = format!(
+        "there is no method {} here; the reflection service lists what there is, and methods for backends are served \
+         where the API is",
+        request.uri().path()
+    );
     std::future::ready(Status::unimplemented(message).into_http()).await
 }
 
@@ -104,7 +125,8 @@ mod tests {
                 assert_eq!(name, "fanfare.v1.Hooks");
             }
         }
-        let served: BTreeSet<_> = methods().into_iter().map(|(path, _)| path.to_owned()).collect();
+        let methods = client_methods().into_iter().chain(server_methods());
+        let served: BTreeSet<_> = methods.map(|(path, _)| path.to_owned()).collect();
         assert_eq!(served, declared);
     }
 }

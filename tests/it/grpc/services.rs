@@ -82,6 +82,17 @@ async fn topics_presence_sessions_and_tokens_as_over_http() {
     assert_eq!(alice.ended().await["code"], 4003);
 }
 
+/// A backend's credentials that have leaked open nothing where clients connect.
+#[tokio::test]
+async fn methods_for_backends_are_not_on_the_clients_listener() {
+    let server = Server::start(Config::new()).await;
+    let items = vec![item(&fresh_topic("public"), 1)];
+    let request = || with_token(fanfare_proto::v1::PublishRequest { items: items.clone(), id: 0 }, &token());
+    let refused = events(server.public()).await.publish(request()).await.expect_err("it is not served there");
+    assert_eq!(refused.code(), Code::Unimplemented, "{refused}");
+    events(server.admin()).await.publish(request()).await.expect("it is served here");
+}
+
 #[tokio::test]
 async fn health_is_told() {
     let mut server = Server::start(Config::new().drain_over(2)).await;

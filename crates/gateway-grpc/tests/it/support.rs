@@ -9,7 +9,7 @@ use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use fanfare_auth::{Action, Anonymous, Auth, Door, Grant, Issuer, KeySource, MintRequest, Pattern, Secret};
 use fanfare_bus::{Bus, Hub, HubOptions, LocalBroker, Policies, PolicyOptions};
-use fanfare_gateway_grpc::Options;
+use fanfare_gateway_grpc::{Doors, Options};
 use fanfare_history::memory::{self, MemoryLog};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
 use fanfare_model::{Clock, Data, Draft, EventId, SystemClock, Tenant, Topic, UserId};
@@ -103,7 +103,7 @@ pub(crate) async fn node(choices: Choices) -> TestNode {
     let options = Arc::new(choices.session);
     let node =
         Node { auth, bus, sessions, presence, consumers, quotas, hooks: None, options, clock, life: life.clone() };
-    let router = fanfare_gateway_grpc::router(node.clone(), Arc::new(choices.grpc));
+    let router = fanfare_gateway_grpc::router(node.clone(), Arc::new(choices.grpc), Doors::All);
     // What others do with methods that a path does not have must not get in the way of preflights.
     let router = router.method_not_allowed_fallback(|| async { http::StatusCode::IM_A_TEAPOT });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
