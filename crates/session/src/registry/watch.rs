@@ -108,8 +108,10 @@ impl Registry {
         if every == 0 {
             return;
         }
+        // The low slots last: they are taken first, and nobody needs a ping right after the welcome.
+        let first = every - 1 - turn % every;
         let table = self.inner.table.lock();
-        for key in (turn % every..table.sessions.capacity()).step_by(every) {
+        for key in (first..table.sessions.capacity()).step_by(every) {
             if let Some(entry) = table.sessions.get(key).filter(|entry| entry.worker == self.worker) {
                 remind(entry);
             }
