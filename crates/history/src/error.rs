@@ -22,6 +22,9 @@ pub enum Error {
         /// What is allowed.
         size_max: usize,
     },
+    /// What is to be restored does not fit: the topic has a log of its own, or events of another one are among them.
+    #[error("the topic has a log of its own, which this does not continue")]
+    Occupied,
     /// The log has been closed because the process is stopping.
     #[error("the event store is closed")]
     Closed,
@@ -34,6 +37,7 @@ impl Error {
             Self::Overloaded => Kind::Overloaded,
             Self::Unavailable(_) | Self::Closed => Kind::Unavailable,
             Self::TooLarge { .. } => Kind::TooLarge,
+            Self::Occupied => Kind::Conflict,
         }
     }
 }

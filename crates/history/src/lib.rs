@@ -6,18 +6,22 @@
 //!
 //! What this crate is not: it does not deliver to readers (that is `bus`) and checks no permissions.
 
+mod capabilities;
 mod error;
 mod log;
 mod policy;
+mod restore;
 
 pub mod contract;
 pub mod embedded;
 pub mod memory;
 pub mod metrics;
+pub mod record;
 
+pub use capabilities::{Capabilities, Failover, Retention, TimeOf, Window};
 pub use error::Error;
 pub use log::{
-    Admin, Announce, Append, Appended, Capabilities, Direction, Head, Log, Page, Read, ReadFrom, Reset, TopicPage,
-    TopicsQuery,
+    Admin, Announce, Append, Appended, Direction, Head, Log, Page, Read, ReadFrom, Reset, TopicPage, TopicsQuery,
 };
 pub use policy::{Durability, Keep};
+pub use restore::{Restore, Stretch};

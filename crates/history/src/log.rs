@@ -5,20 +5,7 @@ use std::sync::Arc;
 use fanfare_model::{Draft, Epoch, Event, Position, Tenant, Timestamp, Topic, TopicKey};
 use futures_util::future::BoxFuture;
 
-use crate::{Error, Keep};
-
-/// What an engine can do, as data, so that a configuration that asks for more is refused at start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capabilities {
-    /// The engine's name in configuration and messages, e.g. `embedded`.
-    pub name: &'static str,
-    /// The strongest durability it can give.
-    pub durability_max: crate::Durability,
-    /// Whether its logs outlive the process.
-    pub survives_restart: bool,
-    /// The most bytes an event may have ([`Draft::size`]).
-    pub event_bytes_max: usize,
-}
+use crate::{Capabilities, Error, Keep};
 
 /// One event to append.
 #[derive(Debug, Clone)]

@@ -23,6 +23,8 @@ impl Topic {
     pub const KIND_BYTES_MAX: usize = 50;
     /// What the name of a companion begins with. No name from outside has it, because it is a control character.
     const SIGNALS: char = '\u{1}';
+    /// What the name of an internal topic begins with, likewise.
+    const INTERNAL: char = '\u{2}';
 
     /// Checks `text` and makes a topic of it.
     pub fn new(text: impl AsRef<str>) -> Result<Self, Invalid> {
@@ -33,6 +35,30 @@ impl Topic {
         if id == Some("") {
             return Err(Invalid::new("topic", "ends at its `:`; write `kind` or `kind:id`"));
         }
+        Ok(Self(Arc::from(text)))
+    }
+
+    /// A topic by which the nodes of a cluster talk to each other, e.g. `cluster`. Nobody can name it from outside, and it
+    /// is in no list of topics. What is kept of it is set by the program.
+    ///
+    /// # Panics
+    ///
+    /// If `name`, a word of the program, is not a valid topic.
+    #[must_use]
+    pub fn internal(name: &str) -> Self {
+        let name = Self::new(name).expect("a word of the program");
+        Self(Arc::from(format!("{}{name}", Self::INTERNAL)))
+    }
+
+    /// A topic from text that an engine has stored or carried: also that of a companion or of an internal topic, which
+    /// [`Topic::new`] refuses.
+    pub fn from_stored(text: &str) -> Result<Self, Invalid> {
+        let named = text.strip_prefix(Self::SIGNALS).unwrap_or(text);
+        let named = named.strip_prefix(Self::INTERNAL).unwrap_or(named);
+        if named.len() == text.len() {
+            return Self::new(text);
+        }
+        Self::new(named)?;
         Ok(Self(Arc::from(text)))
     }
 
@@ -66,6 +92,21 @@ impl Topic {
     /// Whether this is the companion of a topic.
     pub fn is_signals(&self) -> bool {
         self.0.starts_with(Self::SIGNALS)
+    }
+
+    /// Whether this is an internal topic.
+    pub fn is_internal(&self) -> bool {
+        self.0.starts_with(Self::INTERNAL)
+    }
+
+    /// The name of an internal topic.
+    pub fn internal_name(&self) -> Option<&str> {
+        self.0.strip_prefix(Self::INTERNAL)
+    }
+
+    /// Whether nobody can name it from outside: a companion or an internal topic. Lists of topics leave it out.
+    pub fn is_hidden(&self) -> bool {
+        self.is_signals() || self.is_internal()
     }
 }
 
@@ -163,6 +204,22 @@ mod tests {
         assert_eq!(companion.signals(), companion);
         assert_eq!((topic.is_signals(), topic.signals_of()), (false, None));
         assert!(Topic::new(companion.as_str()).is_err());
+    }
+
+    #[test]
+    fn an_internal_topic_cannot_be_named_from_outside_and_is_stored_like_any_other() {
+        let internal = Topic::internal("revocations");
+        assert!(internal.is_internal() && internal.is_hidden() && !internal.is_signals());
+        assert_eq!(internal.internal_name(), Some("revocations"));
+        assert!(Topic::new(internal.as_str()).is_err());
+        let plain = Topic::new("chat:42").unwrap();
+        assert_eq!((plain.is_hidden(), plain.internal_name()), (false, None));
+        for topic in [internal.signals(), internal, plain.signals(), plain] {
+            assert_eq!(Topic::from_stored(topic.as_str()), Ok(topic));
+        }
+        for text in ["", "\u{1}", "\u{2}", "\u{2}\u{1}a", "\u{1}\u{1}a", "\u{2}a:", "a\u{1}"] {
+            assert!(Topic::from_stored(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use super::codec::Damage;
 use crate::Error;
+use crate::record::codec::Damage;
 
 /// A failure of the store. Cheap to clone, because every event of a failed write gets it.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -47,7 +47,12 @@ pub(super) fn topics_of(tenant: &Tenant, prefix: &str) -> Vec<u8> {
 /// The topic of a key made by [`topic`].
 pub(super) fn read_topic(key: &[u8]) -> Option<TopicKey> {
     let (tenant, topic) = std::str::from_utf8(key).ok()?.split_once('\0')?;
-    Some(TopicKey::new(Tenant::new(tenant).ok()?, Topic::new(topic).ok()?))
+    Some(TopicKey::new(Tenant::new(tenant).ok()?, Topic::from_stored(topic).ok()?))
+}
+
+/// Whether the topic of a key made by [`topic`] is in no list.
+pub(super) fn is_hidden(key: &[u8]) -> bool {
+    read_topic(key).is_some_and(|key| key.topic.is_hidden())
 }
 
 pub(super) fn due(at: Timestamp, tid: TopicId) -> [u8; 16] {
@@ -76,5 +81,8 @@ mod tests {
         let key = TopicKey::new(Tenant::new("a").unwrap(), Topic::new("b:c").unwrap());
         assert_eq!(read_topic(&topic(&key)), Some(key));
         assert_eq!(read_topic(b"no separator"), None);
+        let key = TopicKey::new(Tenant::default(), Topic::internal("b"));
+        assert_eq!(read_topic(&topic(&key)), Some(key.clone()));
+        assert!(is_hidden(&topic(&key)));
     }
 }

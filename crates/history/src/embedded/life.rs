@@ -8,10 +8,10 @@
 use fanfare_model::Epoch;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::codec::{Damage, seal, unseal};
 use super::key::TopicId;
 use super::topic::TopicRecord;
 use crate::Durability;
+use crate::record::codec::{Damage, seal, unseal};
 
 const VERSION: u8 = 2;
 

@@ -12,10 +12,10 @@ use fanfare_model::{Epoch, Event, Timestamp, TopicKey};
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
-use super::event::Summary;
 use super::fault::Fault;
 use super::store::Base;
 use super::topic::TopicRecord;
+use crate::record::event::Summary;
 
 /// What an event takes beyond [`fanfare_model::Draft::size`]: itself, its place in its topic, its names.
 const EVENT_BYTES: usize = 400;

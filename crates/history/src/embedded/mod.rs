@@ -5,9 +5,7 @@
 //! (`mover`, `moving`), where fjall keeps it in pages (`store`, `page`). A few threads read both (`read`). `life` is why
 //! offsets are never used again, `mend` what happens when the disk fails, `opening` what happens after a crash.
 
-mod codec;
 mod due;
-mod event;
 mod fault;
 mod home;
 mod ids;
@@ -43,7 +41,8 @@ use tokio::sync::oneshot;
 
 use crate::metrics::Handles;
 use crate::{
-    Admin, Announce, Append, Appended, Capabilities, Durability, Error, Head, Log, Page, Read, TopicPage, TopicsQuery,
+    Admin, Announce, Append, Appended, Capabilities, Durability, Error, Failover, Head, Log, Page, Read, Restore,
+    Retention, Stretch, TimeOf, TopicPage, TopicsQuery, Window,
 };
 use home::Home;
 use memory::Shared;
@@ -171,6 +170,12 @@ impl Drop for EmbeddedLog {
     }
 }
 
+impl Restore for EmbeddedLog {
+    fn restore(&self, stretch: Stretch) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move { self.written(|answer| Job::Restore(stretch, answer)).await? })
+    }
+}
+
 impl Log for EmbeddedLog {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -178,6 +183,13 @@ impl Log for EmbeddedLog {
             durability_max: Durability::Committed,
             survives_restart: true,
             event_bytes_max: self.event_bytes_max,
+            failover: Failover::None,
+            dense: true,
+            retention: Retention::PerAppend,
+            bounds_bytes: true,
+            truncates: true,
+            window: Window::PerAppend,
+            time: TimeOf::Node,
         }
     }
 

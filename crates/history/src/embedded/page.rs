@@ -5,9 +5,9 @@ use std::iter::Peekable;
 use bytes::Bytes;
 use fanfare_model::{Epoch, Event, TopicKey};
 
-use super::codec::{Damage, Decoder, seal, unseal};
-use super::event::{self, OVERHEAD_BYTES, Summary};
 use super::key::TopicId;
+use crate::record::codec::{Damage, Decoder, seal, unseal};
+use crate::record::event::{self, OVERHEAD_BYTES, Summary};
 
 const VERSION: u8 = 1;
 

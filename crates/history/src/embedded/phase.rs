@@ -1,5 +1,7 @@
 //! A part of a group commit: the changes that are written by one frame and confirmed together.
 
+mod restoring;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,13 +90,20 @@ impl<'a> Phase<'a> {
         }
         let offset = self.desk.life.next_offset(&record);
         self.cover(offset)?;
-        let Touched { record, new, keep: kept, .. } = &mut self.touched[touched];
+        let record = &self.touched[touched].record;
         let time = record.head.time.map_or(self.now, |last| last.max(self.now));
         let prev = record.head.last.offset;
         let event = Arc::new(Event { topic: key, epoch, offset, prev, time, draft });
-        let position = event.position();
+        let position = self.put(touched, id, event, keep);
+        Ok(Appended { position, time, duplicate: false })
+    }
+
+    /// Puts an event that has its place at the end of a topic.
+    fn put(&mut self, touched: usize, id: IdHash, event: Arc<Event>, keep: Arc<Keep>) -> Position {
+        let (position, time, window) = (event.position(), event.time, keep.idempotency_window);
+        let Touched { record, new, keep: kept, .. } = &mut self.touched[touched];
         if record.head.events == 0 {
-            record.head.first = offset;
+            record.head.first = event.offset;
         }
         record.head.last = position;
         record.head.time = Some(time);
@@ -106,13 +115,13 @@ impl<'a> Phase<'a> {
         record.ever_appended = true;
         if !window.is_zero() {
             let expires = time.plus(window);
-            self.desk.ids.recent.insert(id, IdEntry { topic: record.tid, offset, time, expires });
+            self.desk.ids.recent.insert(id, IdEntry { topic: record.tid, offset: event.offset, time, expires });
             self.ids.push(id);
         }
         *kept = Some(keep);
         new.push((Arc::clone(&event), window));
         self.events.push(event);
-        Ok(Appended { position, time, duplicate: false })
+        position
     }
 
     /// Makes sure that `offset` may be handed out.

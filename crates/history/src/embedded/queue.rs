@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::due::DueAt;
 use super::options::Options;
 use crate::metrics::Handles;
-use crate::{Append, Appended, Error, Head};
+use crate::{Append, Appended, Error, Head, Stretch};
 
 /// The answers to a batch, in its order.
 pub(super) type Answers = Vec<Result<Appended, Error>>;
@@ -27,6 +27,8 @@ pub(super) struct Batch {
 pub(super) enum Job {
     Append(Batch),
     Purge(TopicKey, oneshot::Sender<Result<Head, Error>>),
+    /// Puts what another engine had at the end of a topic.
+    Restore(Stretch, oneshot::Sender<Result<(), Error>>),
     /// Removes some of the events before an offset; answers with the head and whether there are more.
     Truncate(TopicKey, u64, oneshot::Sender<Result<(Head, bool), Error>>),
     /// Removes some of what is too old, from a place in the list of due topics on; answers with how many events it
@@ -142,6 +144,10 @@ fn weigh(job: &Job) -> Weight {
         Job::Append(batch) => {
             Weight { events: batch.items.len(), bytes: batch.items.iter().map(|item| item.draft.size()).sum() }
         }
+        Job::Restore(stretch, _) => Weight {
+            events: stretch.events.len().max(1),
+            bytes: stretch.events.iter().map(|event| event.draft.size()).sum(),
+        },
         _ => Weight { events: 1, bytes: 0 },
     }
 }

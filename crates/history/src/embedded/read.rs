@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use fanfare_model::{Event, Timestamp, TopicKey};
 
-use super::codec::Damage;
-use super::event::Summary;
 use super::fault::Fault;
 use super::key;
 use super::memory::{InMemory, Memory, Shared, Since};
 use super::page;
 use super::store::Base;
 use super::topic::TopicRecord;
+use crate::record::codec::Damage;
+use crate::record::event::Summary;
 use crate::{Direction, Head, Page, Read, ReadFrom, TopicPage, TopicsQuery};
 
 /// The record of a topic; `None` if it is not known.
@@ -315,7 +315,9 @@ impl Stored<'_> {
 pub(super) fn topics(shared: &Shared, query: &TopicsQuery) -> Result<TopicPage, Fault> {
     let prefix = key::topics_of(&query.tenant, &query.prefix);
     let after = query.after.as_ref().map(|after| key::topics_of(&query.tenant, after.as_str()));
-    let is_wanted = |key: &[u8]| key.starts_with(&prefix) && after.as_ref().is_none_or(|after| key > after.as_slice());
+    let is_wanted = |key: &[u8]| {
+        key.starts_with(&prefix) && after.as_ref().is_none_or(|after| key > after.as_slice()) && !key::is_hidden(key)
+    };
     let (base, mut found) = {
         let memory = shared.read();
         (memory.base()?, topics_in_memory(&memory, is_wanted))

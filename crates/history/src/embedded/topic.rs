@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use fanfare_model::{Epoch, Position, Tag, Timestamp};
 
-use super::codec::{Damage, Decoder, Encoder, seal, unseal};
 use super::key::TopicId;
+use crate::record::codec::{Damage, Decoder, Encoder, seal, unseal};
 use crate::{Durability, Head};
 
 const VERSION: u8 = 2;

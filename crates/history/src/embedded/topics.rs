@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use fanfare_model::TopicKey;
 use hashbrown::HashMap;
 
-use super::event::Summary;
 use super::fault::Fault;
 use super::memory::Shared;
 use super::read;
 use super::topic::TopicRecord;
+use crate::record::event::Summary;
 
 /// A topic that was used lately.
 pub(super) struct Known {

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 
 use fanfare_model::{Timestamp, TopicKey};
 
-use super::event::Summary;
 use super::fault::Fault;
 use super::memory::Shared;
 use super::read;
 use super::topic::TopicRecord;
+use crate::record::event::Summary;
 
 /// How far trimming came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -30,7 +30,7 @@ use super::topics::Topics;
 use super::trim::{Trimmed, due_at};
 use super::wal::{Frame, Wal};
 use crate::metrics::{Handles, Operation, store_error};
-use crate::{Announce, Durability, Error, Head, Reset};
+use crate::{Announce, Durability, Error, Head, Reset, Stretch};
 
 /// How many events one turn of the writer removes at most, so that appends do not wait long for it: some
 /// milliseconds of work.
@@ -225,6 +225,7 @@ impl Writer {
         match job {
             Job::Append(batch) => self.append(vec![batch]),
             Job::Purge(topic, answer) => drop(answer.send(self.purge(&topic).map_err(Error::from))),
+            Job::Restore(stretch, answer) => drop(answer.send(self.restore(stretch))),
             Job::Truncate(topic, before, answer) => {
                 drop(answer.send(self.truncate(&topic, before).map_err(Error::from)));
             }
@@ -241,6 +242,23 @@ impl Writer {
         phase.commit(true).inspect_err(|fault| self.fail(fault.clone()))?;
         self.announce.reset(&Reset { topic: topic.clone(), head });
         Ok(head)
+    }
+
+    /// Takes over what another engine had. That is old, and not announced.
+    fn restore(&mut self, stretch: Stretch) -> Result<(), Error> {
+        let size_max = self.options.event_bytes_max.as_usize();
+        if let Some(size) = stretch.events.iter().map(|event| event.draft.size()).find(|size| *size > size_max) {
+            return Err(Error::TooLarge { size, size_max });
+        }
+        let base = self.writable()?;
+        self.topics.make_room();
+        let number = self.topics.find(&self.shared, &stretch.topic)?;
+        let mut phase = self.phase(&base);
+        if !phase.restore(number, stretch)? {
+            return Err(Error::Occupied);
+        }
+        phase.commit(true).inspect_err(|fault| self.fail(fault.clone()))?;
+        Ok(())
     }
 
     fn truncate(&mut self, topic: &TopicKey, before: u64) -> Result<(Head, bool), Fault> {

@@ -20,8 +20,8 @@ use parking_lot::Mutex;
 
 use crate::metrics::Handles;
 use crate::{
-    Admin, Announce, Append, Appended, Capabilities, Durability, Error, Head, Log, Page, Read, Reset, TopicPage,
-    TopicsQuery,
+    Admin, Announce, Append, Appended, Capabilities, Durability, Error, Failover, Head, Log, Page, Read, Reset,
+    Restore, Retention, Stretch, TimeOf, TopicPage, TopicsQuery, Window,
 };
 
 pub use options::Options;
@@ -143,6 +143,19 @@ impl MemoryLog {
     }
 }
 
+impl Restore for MemoryLog {
+    fn restore(&self, stretch: Stretch) -> BoxFuture<'_, Result<(), Error>> {
+        let mut shard = self.shards[self.shard_of(&stretch.topic)].lock();
+        let restored = if stretch.fits(&shard.head(&stretch.topic)) {
+            shard.open(&stretch.topic).restore(stretch);
+            Ok(())
+        } else {
+            Err(Error::Occupied)
+        };
+        std::future::ready(restored).boxed()
+    }
+}
+
 impl Log for MemoryLog {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -150,6 +163,13 @@ impl Log for MemoryLog {
             durability_max: Durability::None,
             survives_restart: false,
             event_bytes_max: self.options.event_bytes_max.as_usize(),
+            failover: Failover::None,
+            dense: true,
+            retention: Retention::PerAppend,
+            bounds_bytes: true,
+            truncates: true,
+            window: Window::PerAppend,
+            time: TimeOf::Node,
         }
     }
 

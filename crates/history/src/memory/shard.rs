@@ -73,6 +73,7 @@ impl Shard {
                     && key.topic.as_str().starts_with(&query.prefix)
                     && query.after.as_ref().is_none_or(|after| key.topic > *after)
                     && log.ever_appended
+                    && !key.topic.is_hidden()
             })
             .map(|(key, log)| (key.topic.clone(), log.head()))
             .collect()

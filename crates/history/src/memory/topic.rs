@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fanfare_model::{Epoch, Event, EventId, Position, Tag, Timestamp, TopicKey};
 use hashbrown::HashMap;
 
-use crate::{Append, Appended, Direction, Head, Keep, Page, Read, ReadFrom};
+use crate::{Append, Appended, Direction, Head, Keep, Page, Read, ReadFrom, Stretch};
 
 pub(super) struct TopicLog {
     key: TopicKey,
@@ -83,21 +83,47 @@ impl TopicLog {
             time,
             draft,
         });
+        self.put(Arc::clone(&event), &keep);
+        (event, self.make_room(&keep))
+    }
+
+    /// Puts what another log had at the end of this one, which it fits.
+    pub(super) fn restore(&mut self, stretch: Stretch) {
+        let Stretch { keep, head, events, .. } = stretch;
+        let known = self.last.offset;
+        if known == 0 {
+            self.last = Position::origin(head.last.epoch);
+        }
+        for event in events.into_iter().filter(|event| event.offset > known) {
+            self.put(event, &keep);
+        }
+        if self.events.is_empty() {
+            (self.last, self.time) = (head.last, head.time);
+        }
+        self.ever_appended = true;
+        self.make_room(&keep);
+    }
+
+    /// Puts an event that has its place at the end.
+    fn put(&mut self, event: Arc<Event>, keep: &Keep) {
         if !keep.idempotency_window.is_zero() {
-            self.ids.insert(event.draft.id.clone(), (event.offset, time));
+            self.ids.insert(event.draft.id.clone(), (event.offset, event.time));
             self.ids_by_age.push_back(event.draft.id.clone());
         }
         self.last = event.position();
-        self.time = Some(time);
+        self.time = Some(event.time);
         self.age_max = keep.age_max;
         self.ever_appended = true;
         self.bytes += event.draft.size() as u64;
-        self.events.push_back(Arc::clone(&event));
-        let trimmed = self.trim_while(|log| {
+        self.events.push_back(event);
+    }
+
+    /// Trims to what the policy keeps; says how many that were.
+    fn make_room(&mut self, keep: &Keep) -> u64 {
+        self.trim_while(|log| {
             keep.events_max.is_some_and(|max| log.events.len() as u64 > max)
                 || keep.bytes_max.is_some_and(|max| log.bytes > max)
-        });
-        (event, trimmed)
+        })
     }
 
     fn trim_while(&mut self, surplus: impl Fn(&Self) -> bool) -> u64 {

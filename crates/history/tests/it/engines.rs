@@ -7,6 +7,8 @@ use fanfare_history::memory::{self, MemoryLog};
 use fanfare_history::{Log, contract};
 use fanfare_model::ByteSize;
 
+use crate::directory;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_keeps_the_contract() {
     contract::run(|setting| async move {
@@ -18,7 +20,7 @@ async fn memory_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_keeps_the_contract() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = directory();
     let path = dir.path().to_owned();
     contract::run(move |setting| {
         let options = embedded::Options {
@@ -33,7 +35,7 @@ async fn embedded_keeps_the_contract() {
 /// The bounds at their smallest: groups of one event, moved to the store at once, no cache to speak of.
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_keeps_the_contract_with_the_smallest_bounds() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = directory();
     let path = dir.path().to_owned();
     contract::run(move |setting| {
         let options = embedded::Options {
@@ -46,6 +48,25 @@ async fn embedded_keeps_the_contract_with_the_smallest_bounds() {
             ..embedded::Options::at(path.join(setting.place.to_string()))
         };
         async move { Arc::new(EmbeddedLog::open(options, setting.clock, setting.heard).unwrap()) as Arc<dyn Log> }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_takes_over_another_log() {
+    contract::restoring(|setting| async move {
+        Arc::new(MemoryLog::new(setting.clock, setting.heard, memory::Options::default()))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded_takes_over_another_log() {
+    let dir = directory();
+    let path = dir.path().to_owned();
+    contract::restoring(move |setting| {
+        let options = embedded::Options::at(path.join(setting.place.to_string()));
+        async move { Arc::new(EmbeddedLog::open(options, setting.clock, setting.heard).unwrap()) }
     })
     .await;
 }

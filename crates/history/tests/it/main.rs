@@ -7,3 +7,11 @@ mod disk;
 mod engines;
 mod model;
 mod refusal;
+
+use tempfile::TempDir;
+
+/// A directory for an engine; in memory where there is such a place, because these cases are about what the engine does,
+/// and a disk that is shared with others takes most of their time.
+fn directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}

@@ -212,13 +212,13 @@ proptest! {
 
     #[test]
     fn embedded_is_as_the_model(steps in prop::collection::vec(step(), 1..40)) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::directory();
         run(steps, Engine::Embedded(dir.path()));
     }
 
     #[test]
     fn embedded_is_as_the_model_while_it_moves_events(steps in prop::collection::vec(step(), 1..40)) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::directory();
         run(steps, Engine::Moving(dir.path()));
     }
 

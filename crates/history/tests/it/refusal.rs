@@ -38,7 +38,7 @@ fn refused(path: &Path, parts: &[&str]) -> OpenError {
 
 #[test]
 fn a_directory_of_something_else() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::directory();
     std::fs::write(dir.path().join("letter.txt"), "dear").unwrap();
     let error = refused(dir.path(), &["letter.txt", "not a Fanfare store", "empty directory"]);
     assert!(matches!(error, OpenError::Foreign { .. }));
@@ -47,7 +47,7 @@ fn a_directory_of_something_else() {
 
 #[test]
 fn a_path_that_is_a_file() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::directory();
     let path = dir.path().join("file");
     std::fs::write(&path, "").unwrap();
     assert!(matches!(refused(&path, &["cannot write", "another directory"]), OpenError::NotWritable { .. }));
@@ -55,7 +55,7 @@ fn a_path_that_is_a_file() {
 
 #[tokio::test]
 async fn a_store_in_use() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::directory();
     let log = open(dir.path()).unwrap();
     let error = refused(dir.path(), &["is in use by another process"]);
     assert!(matches!(error, OpenError::InUse { .. }));
@@ -65,7 +65,7 @@ async fn a_store_in_use() {
 
 #[tokio::test]
 async fn a_marker_that_says_something_else() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::directory();
     make(dir.path(), 1, true).await;
     let marker = dir.path().join("FANFARE");
     std::fs::write(&marker, "Fanfare event store, format 7\n").unwrap();
@@ -99,13 +99,13 @@ fn copy(from: &Path, to: &Path) {
 async fn damaged_files() {
     let mut refusals = 0;
     for close in [true, false] {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::directory();
         let whole = dir.path().join("whole");
         make(&whole, 5, close).await;
         for file in files(&whole.join("log")).into_iter().chain(files(&whole.join("wal"))) {
             let name = file.strip_prefix(&whole).unwrap();
             for damage in ["emptied", "noise", "gone"] {
-                let damaged = tempfile::tempdir().unwrap();
+                let damaged = crate::directory();
                 copy(&whole, damaged.path());
                 let target = damaged.path().join(name);
                 match damage {
@@ -131,7 +131,7 @@ async fn damaged_files() {
 
 #[test]
 fn a_creation_that_was_interrupted_is_begun_again() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::directory();
     std::fs::create_dir(dir.path().join("lost+found")).unwrap();
     std::fs::write(dir.path().join("LOCK"), "").unwrap();
     std::fs::write(dir.path().join("FANFARE.new"), "Fanf").unwrap();

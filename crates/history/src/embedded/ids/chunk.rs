@@ -3,8 +3,8 @@
 use fanfare_model::Timestamp;
 
 use super::{IdEntry, IdHash};
-use crate::embedded::codec::{Damage, seal, unseal};
 use crate::embedded::key::TopicId;
+use crate::record::codec::{Damage, seal, unseal};
 
 const VERSION: u8 = 1;
 /// Hash, offset, time, expiry.

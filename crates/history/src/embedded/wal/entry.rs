@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use fanfare_model::{Event, Tenant, Topic, TopicKey};
 
-use crate::embedded::codec::{Damage, Decoder, Encoder};
-use crate::embedded::event;
 use crate::embedded::topic::TopicRecord;
+use crate::record::codec::{Damage, Decoder, Encoder};
+use crate::record::event;
 
 const TOPIC: u8 = 1;
 const CEILING: u8 = 2;
@@ -66,7 +66,7 @@ pub(super) fn read(payload: &Bytes) -> Result<Vec<Entry>, Damage> {
 
 fn read_topic(payload: &Bytes, from: &mut Decoder<'_>) -> Result<Entry, Damage> {
     let tenant = Tenant::new(from.text("tenant")?).map_err(|_| Damage::Field("tenant"))?;
-    let topic = Topic::new(from.text("topic")?).map_err(|_| Damage::Field("topic"))?;
+    let topic = Topic::from_stored(from.text("topic")?).map_err(|_| Damage::Field("topic"))?;
     let key = TopicKey::new(tenant, topic);
     let record = TopicRecord::read(from)?;
     let mut events = Vec::new();

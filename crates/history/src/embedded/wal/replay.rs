@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::entry::{self, Entry};
 use super::frame::{self, FILE_HEAD, FRAME_MAGIC, FileHead};
 use super::path;
-use crate::embedded::codec::Damage;
+use crate::record::codec::Damage;
 
 /// Why the write-ahead log cannot be read.
 #[derive(Debug, thiserror::Error)]

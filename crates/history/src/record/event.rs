@@ -1,4 +1,4 @@
-//! One event as it is stored: in a page, or in a frame of the write-ahead log. Both check its bytes.
+//! The parts of an event, one after the other. Whoever holds the bytes checks them.
 
 use bytes::Bytes;
 use fanfare_model::{
@@ -18,32 +18,36 @@ const HEADERS: u8 = 1 << 6;
 
 /// What retention and searching want to know of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Summary {
-    pub(super) offset: u64,
-    pub(super) size: u64,
-    pub(super) time: Timestamp,
+pub(crate) struct Summary {
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    pub(crate) time: Timestamp,
 }
 
 impl Summary {
-    pub(super) fn of(event: &Event) -> Self {
+    pub(crate) fn of(event: &Event) -> Self {
         Self { offset: event.offset, size: event.draft.size() as u64, time: event.time }
     }
 
     /// Reads the first fields of a stored event.
-    pub(super) fn read(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+    pub(crate) fn read(from: &mut Decoder<'_>) -> Result<Self, Damage> {
         Ok(Self { offset: from.u64()?, size: u64::from(from.u32()?), time: Timestamp::from_micros(from.i64()?) })
     }
 }
 
 /// The bytes that an event takes on the disk beyond what [`Draft::size`] counts, at most, but for its headers.
-pub(super) const OVERHEAD_BYTES: usize = 64;
+pub(crate) const OVERHEAD_BYTES: usize = 64;
 
-pub(super) fn encode(event: &Event, to: &mut Encoder<'_>) {
-    let draft = &event.draft;
+pub(crate) fn encode(event: &Event, to: &mut Encoder<'_>) {
     to.u64(event.offset);
-    to.u32(u32::try_from(draft.size()).unwrap_or(u32::MAX));
+    to.u32(u32::try_from(event.draft.size()).unwrap_or(u32::MAX));
     to.i64(event.time.as_micros());
     to.u64(event.prev);
+    encode_draft(&event.draft, to);
+}
+
+/// All that the publisher said.
+pub(crate) fn encode_draft(draft: &Draft, to: &mut Encoder<'_>) {
     to.u8(match draft.data.kind() {
         DataKind::Json => 0,
         DataKind::Text => 1,
@@ -78,10 +82,16 @@ pub(super) fn encode(event: &Event, to: &mut Encoder<'_>) {
 }
 
 /// Reads an event that is a part of `page`; its data stay where they are.
-pub(super) fn decode(topic: &TopicKey, epoch: Epoch, page: &Bytes, event: &[u8]) -> Result<Event, Damage> {
+pub(crate) fn decode(topic: &TopicKey, epoch: Epoch, page: &Bytes, event: &[u8]) -> Result<Event, Damage> {
     let mut from = Decoder::new(event);
     let Summary { offset, time, .. } = Summary::read(&mut from)?;
     let prev = from.u64()?;
+    let draft = decode_draft(from, |data| page.slice_ref(data))?;
+    Ok(Event { topic: topic.clone(), epoch, offset, prev, time, draft })
+}
+
+/// Reads what [`encode_draft`] wrote; `keep` says where its data shall be.
+pub(crate) fn decode_draft(mut from: Decoder<'_>, keep: impl FnOnce(&[u8]) -> Bytes) -> Result<Draft, Damage> {
     let kind = match from.u8()? {
         0 => DataKind::Json,
         1 => DataKind::Text,
@@ -106,9 +116,8 @@ pub(super) fn decode(topic: &TopicKey, epoch: Epoch, page: &Bytes, event: &[u8])
             headers.insert(name, value).map_err(|_| Damage::Field("a header"))?;
         }
     }
-    let data = Data::from_stored(kind, page.slice_ref(from.rest()));
-    let draft = Draft { id, name, data, occurred_at, user, source, key, headers, schema };
-    Ok(Event { topic: topic.clone(), epoch, offset, prev, time, draft })
+    let data = Data::from_stored(kind, keep(from.rest()));
+    Ok(Draft { id, name, data, occurred_at, user, source, key, headers, schema })
 }
 
 #[cfg(test)]

@@ -1,19 +1,25 @@
-//! How values are laid out on the disk: little-endian numbers, strings with their length before them, and a
+//! How values are laid out: little-endian numbers, strings with their length before them, and a
 //! checksum of everything at the end. Each kind of value begins with its own version.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Why stored bytes are not what they should be.
+/// Why stored or carried bytes are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Damage {
+#[non_exhaustive]
+pub enum Damage {
+    /// They end before the value does.
     #[error("the bytes end before the value does")]
     Short,
+    /// Another version of this program has written them.
     #[error("the value has version {0}, which this program does not know")]
     Version(u8),
+    /// They were changed, or belong elsewhere.
     #[error("the checksum does not match")]
     Checksum,
+    /// A part has a value that it cannot have.
     #[error("{0} is not allowed")]
     Field(&'static str),
+    /// They go on after the value's end.
     #[error("there are bytes after the end of the value")]
     Surplus,
 }
@@ -27,50 +33,50 @@ fn sum(bytes: &[u8], place: u64) -> [u8; SUM_BYTES] {
 }
 
 /// Writes the parts of a value at the end of some bytes.
-pub(super) struct Encoder<'a>(&'a mut Vec<u8>);
+pub(crate) struct Encoder<'a>(&'a mut Vec<u8>);
 
 impl<'a> Encoder<'a> {
-    pub(super) fn new(bytes: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: &'a mut Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    pub(super) fn u8(&mut self, number: u8) {
+    pub(crate) fn u8(&mut self, number: u8) {
         self.0.push(number);
     }
 
-    pub(super) fn u16(&mut self, number: u16) {
+    pub(crate) fn u16(&mut self, number: u16) {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
-    pub(super) fn u32(&mut self, number: u32) {
+    pub(crate) fn u32(&mut self, number: u32) {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
-    pub(super) fn u64(&mut self, number: u64) {
+    pub(crate) fn u64(&mut self, number: u64) {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
-    pub(super) fn i64(&mut self, number: i64) {
+    pub(crate) fn i64(&mut self, number: i64) {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
-    pub(super) fn u128(&mut self, number: u128) {
+    pub(crate) fn u128(&mut self, number: u128) {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
     /// At most 65535 bytes: names are far shorter.
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.u16(u16::try_from(text.len()).unwrap_or(u16::MAX));
         self.0.extend_from_slice(text.as_bytes());
     }
 
     /// Bytes without a length.
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
     /// A part of any size, with its length before it.
-    pub(super) fn part(&mut self, write: impl FnOnce(&mut Encoder<'_>)) {
+    pub(crate) fn part(&mut self, write: impl FnOnce(&mut Encoder<'_>)) {
         let at = self.0.len();
         self.u32(0);
         write(self);
@@ -81,17 +87,23 @@ impl<'a> Encoder<'a> {
 }
 
 /// Makes a value that can be checked: its version, what `write` writes, and a checksum.
-pub(super) fn seal(version: u8, place: u64, capacity: usize, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+pub(crate) fn seal(version: u8, place: u64, capacity: usize, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(capacity + 1 + SUM_BYTES);
-    bytes.push(version);
-    write(&mut Encoder(&mut bytes));
-    let sum = sum(&bytes, place);
-    bytes.extend_from_slice(&sum);
+    seal_onto(&mut bytes, version, place, write);
     bytes
 }
 
+/// The same at the end of some bytes.
+pub(crate) fn seal_onto(bytes: &mut Vec<u8>, version: u8, place: u64, write: impl FnOnce(&mut Encoder<'_>)) {
+    let start = bytes.len();
+    bytes.push(version);
+    write(&mut Encoder(bytes));
+    let sum = sum(&bytes[start..], place);
+    bytes.extend_from_slice(&sum);
+}
+
 /// Checks version and checksum of a value, and begins to read it.
-pub(super) fn unseal(bytes: &[u8], version: u8, place: u64) -> Result<Decoder<'_>, Damage> {
+pub(crate) fn unseal(bytes: &[u8], version: u8, place: u64) -> Result<Decoder<'_>, Damage> {
     let (value, found) = bytes.split_last_chunk::<SUM_BYTES>().ok_or(Damage::Short)?;
     if sum(value, place) != *found {
         return Err(Damage::Checksum);
@@ -104,14 +116,14 @@ pub(super) fn unseal(bytes: &[u8], version: u8, place: u64) -> Result<Decoder<'_
 }
 
 /// Reads the parts of a value.
-pub(super) struct Decoder<'a>(&'a [u8]);
+pub(crate) struct Decoder<'a>(&'a [u8]);
 
 impl<'a> Decoder<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -121,27 +133,27 @@ impl<'a> Decoder<'a> {
         Ok(*taken)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, Damage> {
+    pub(crate) fn u8(&mut self) -> Result<u8, Damage> {
         self.take::<1>().map(|[b]| b)
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, Damage> {
+    pub(crate) fn u16(&mut self) -> Result<u16, Damage> {
         self.take().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, Damage> {
+    pub(crate) fn u32(&mut self) -> Result<u32, Damage> {
         self.take().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, Damage> {
+    pub(crate) fn u64(&mut self) -> Result<u64, Damage> {
         self.take().map(u64::from_le_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Result<i64, Damage> {
+    pub(crate) fn i64(&mut self) -> Result<i64, Damage> {
         self.take().map(i64::from_le_bytes)
     }
 
-    pub(super) fn text(&mut self, field: &'static str) -> Result<&'a str, Damage> {
+    pub(crate) fn text(&mut self, field: &'static str) -> Result<&'a str, Damage> {
         let length = usize::from(self.u16()?);
         let (text, rest) = self.0.split_at_checked(length).ok_or(Damage::Short)?;
         self.0 = rest;
@@ -149,7 +161,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// A part that was written with its length.
-    pub(super) fn part(&mut self) -> Result<&'a [u8], Damage> {
+    pub(crate) fn part(&mut self) -> Result<&'a [u8], Damage> {
         let length = usize::try_from(self.u32()?).map_err(|_| Damage::Short)?;
         let (part, rest) = self.0.split_at_checked(length).ok_or(Damage::Short)?;
         self.0 = rest;
@@ -157,11 +169,11 @@ impl<'a> Decoder<'a> {
     }
 
     /// Everything that is left.
-    pub(super) fn rest(self) -> &'a [u8] {
+    pub(crate) fn rest(self) -> &'a [u8] {
         self.0
     }
 
-    pub(super) fn end(self) -> Result<(), Damage> {
+    pub(crate) fn end(self) -> Result<(), Damage> {
         if self.0.is_empty() { Ok(()) } else { Err(Damage::Surplus) }
     }
 }
