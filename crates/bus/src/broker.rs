@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fanfare_history::{
     Admin, Announce, Append, Appended, Capabilities, Error, Head, Page, Read, TopicPage, TopicsQuery,
 };
-use fanfare_model::TopicKey;
+use fanfare_model::{Position, TopicKey};
 use futures_util::future::BoxFuture;
 
 /// Who hears what a broker carries: the hub. The calls may come from any thread; none blocks.
@@ -13,6 +13,10 @@ use futures_util::future::BoxFuture;
 /// For an engine within the process, [`Announce`] is all there is. One that carries hints over a network says
 /// with [`Receive::lost`] that it may have missed some.
 pub trait Receive: Announce {
+    /// There is an event at `last` that was not carried with the news (it is too large): whoever listens to the topic must
+    /// read it.
+    fn heard(&self, topic: &TopicKey, last: Position);
+
     /// Hints may have been lost (the connection to the engine was re-made): compare heads at once.
     fn lost(&self);
 }
@@ -31,17 +35,24 @@ pub trait Broker: Send + Sync + 'static {
     /// be compared.
     fn lossless(&self) -> bool;
 
-    /// Appends and announces a batch; answers per item, in order. Not undone by dropping the future.
+    /// Appends and announces a batch; answers per item, in order. Not undone by dropping the future. Events of topics that
+    /// keep nothing are ordered and announced, at most once, and not stored. An append that asks for more durability than
+    /// the engine has gets the most there is (a configuration that does is refused at start: [`crate::Policies::check`]).
+    /// If the engine cannot be reached it fails within seconds.
     fn publish(&self, batch: Vec<Append>) -> BoxFuture<'_, Vec<Result<Appended, Error>>>;
 
     /// Begins to announce these topics. When it returns, every later event is announced, so that reading the
-    /// head afterwards misses nothing.
+    /// head afterwards misses nothing. When a connection to the engine was re-made, the broker attaches again by itself
+    /// what was attached, and then calls [`Receive::lost`].
     fn attach(&self, topics: Vec<TopicKey>) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// Ends announcing these topics.
+    /// Ends announcing these topics. Must not block: it is called under a lock. Calls of this and of [`Broker::attach`]
+    /// take effect in their order.
     fn detach(&self, topics: Vec<TopicKey>);
 
-    /// The heads of `topics`, in their order.
+    /// The heads of `topics`, in their order. Never behind an event that was announced to this node or acknowledged to
+    /// anybody before the call: a head that is shows that the engine has lost its tail, and readers are told (gap `fork`).
+    /// Those of topics that keep nothing hold no events.
     fn heads(&self, topics: Vec<TopicKey>) -> BoxFuture<'_, Result<Vec<Head>, Error>>;
 
     /// Reads a stretch of one topic. May lag behind an announcement; whoever fills a hole tries again.

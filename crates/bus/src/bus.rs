@@ -90,10 +90,17 @@ impl Bus {
         let (hub, every, stop) =
             (Arc::clone(&self.hub), self.hub.options.head_check_interval.get(), life.hard().clone());
         life.spawn(TaskKind::Background, "compare heads", async move {
-            while !stopped_within(&stop, every).await {
-                if let Err(error) = hub.check_heads().await {
-                    tracing::warn!(error = %error, "heads could not be compared");
+            let comparing = async {
+                loop {
+                    if let Err(error) = hub.compare_silent().await {
+                        tracing::warn!(error = %error, "heads could not be compared");
+                        tokio::time::sleep(every).await;
+                    }
                 }
+            };
+            tokio::select! {
+                () = comparing => {}
+                () = stop.cancelled() => {}
             }
         });
     }

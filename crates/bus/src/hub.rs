@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use fanfare_history::{Announce, Direction, Error, Read, ReadFrom, Reset};
-use fanfare_model::{ByteSize, Clock, Duration, Event, GapReason, TopicKey};
+use fanfare_model::{ByteSize, Clock, Duration, Event, GapReason, Position, TopicKey};
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::broker::{Receive, SharedBroker};
 use crate::metrics::Handles;
 use crate::policy::Policies;
+use crate::repair::Doubts;
 use crate::tail::{Ingested, RingLimits, Tail};
 use crate::worker::{Inbox, Work};
 
@@ -36,8 +37,12 @@ pub struct HubOptions {
     pub page_events_max: usize,
     /// The most bytes of one such page: what a reader that is behind may hold at a time.
     pub page_bytes_max: ByteSize,
-    /// How often the heads of silent topics are compared with an engine that may lose announcements.
+    /// How often the head of a silent topic is compared with an engine that may lose announcements. 5 s: who waits for
+    /// the last event of a quiet topic has it within that, though its announcement was lost.
     pub head_check_interval: Duration,
+    /// At most so many of these comparisons a second; with more topics than that allows for, each has its turn later than
+    /// every `head_check_interval`. 5000: a few calls to the engine, which takes hundreds of topics at a time.
+    pub head_checks_per_second_max: u32,
     /// The most events that a subscription may begin before the newest (`last:N`).
     pub last_events_max: u32,
     /// How often events are removed that a topic no longer keeps because of their age.
@@ -55,6 +60,7 @@ impl Default for HubOptions {
             page_events_max: 256,
             page_bytes_max: ByteSize::kib(64),
             head_check_interval: Duration::from_secs(5),
+            head_checks_per_second_max: 5000,
             last_events_max: 10_000,
             retention_interval: Duration::from_secs(5),
         }
@@ -65,8 +71,6 @@ impl Default for HubOptions {
 const RING_EVENTS_UNDER_PRESSURE: usize = 4;
 /// Locks of the table of tails: enough that publishers on all cores rarely meet.
 const SHARDS: usize = 64;
-/// How often a fill asks again when the log does not show an announced event yet.
-const FILL_TRIES: u32 = 20;
 
 type Tails = HashMap<TopicKey, Arc<Tail>>;
 
@@ -80,6 +84,7 @@ pub struct Hub {
     hasher: RandomState,
     broker: OnceLock<SharedBroker>,
     rings_bytes: AtomicUsize,
+    pub(crate) doubts: Doubts,
 }
 
 impl Hub {
@@ -94,6 +99,7 @@ impl Hub {
             hasher: RandomState::new(),
             broker: OnceLock::new(),
             rings_bytes: AtomicUsize::new(0),
+            doubts: Doubts::default(),
         })
     }
 
@@ -144,7 +150,7 @@ impl Hub {
         self.shard(key).lock().get(key).cloned()
     }
 
-    fn ring_limits(&self) -> RingLimits {
+    pub(crate) fn ring_limits(&self) -> RingLimits {
         let pressed = self.rings_bytes.load(Ordering::Relaxed) > self.options.rings_bytes_max.as_usize();
         RingLimits {
             events_max: if pressed { RING_EVENTS_UNDER_PRESSURE } else { self.options.ring_events_max },
@@ -153,7 +159,7 @@ impl Hub {
     }
 
     /// Acts on what happened to a tail.
-    fn follow_up(&self, tail: &Arc<Tail>, done: Ingested) {
+    pub(crate) fn follow_up(&self, tail: &Arc<Tail>, done: Ingested) {
         self.count_ring_bytes(done.bytes);
         if done.advanced {
             for (worker, inbox) in self.inboxes.iter().enumerate() {
@@ -176,51 +182,6 @@ impl Hub {
         }
     }
 
-    /// Reads the log until the hole in `tail` is closed. One at a time per topic.
-    pub(crate) async fn fill(&self, tail: &Arc<Tail>) {
-        let mut tries = 0;
-        while let Some((after, heard)) = tail.hole() {
-            let page = match self.broker() {
-                Ok(broker) => broker.read(self.page(&tail.key, after)).await,
-                Err(error) => Err(error),
-            };
-            let read = match page {
-                Ok(page) if page.head.last.epoch != tail.head().0.epoch => {
-                    self.follow_up(tail, tail.rebirth(&page.head, GapReason::Epoch, self.ring_limits()));
-                    break;
-                }
-                Ok(page) if page.events.is_empty() && page.head.last.offset >= heard => {
-                    // All of it has been trimmed already.
-                    self.follow_up(tail, tail.skip_to(&page.head));
-                    continue;
-                }
-                Ok(page) => page.events,
-                Err(error) => {
-                    tracing::warn!(error = %error, "hole could not be filled yet");
-                    Vec::new()
-                }
-            };
-            if read.is_empty() {
-                // The log may show an announced event a little later; a hint for one that it never shows is void.
-                tries += 1;
-                if tries > FILL_TRIES {
-                    tracing::error!(topic = %tail.key.topic, after, heard, "log does not hold announced events");
-                    break;
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(5 << tries.min(6))).await;
-                continue;
-            }
-            tries = 0;
-            self.handles.holes.increment(1);
-            for event in read {
-                let mut done = tail.ingest_from_log(&event, self.ring_limits());
-                done.fill = false;
-                self.follow_up(tail, done);
-            }
-        }
-        tail.filled();
-    }
-
     /// A request for the page after offset `after`.
     pub(crate) fn page(&self, key: &TopicKey, after: u64) -> Read {
         Read {
@@ -233,61 +194,41 @@ impl Hub {
         }
     }
 
-    fn tails(&self) -> Vec<Arc<Tail>> {
-        self.shards.iter().flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>()).collect()
+    /// The tails of one of so many parts of the table.
+    pub(crate) fn tails(&self, part: usize, parts: usize) -> Vec<Arc<Tail>> {
+        let shards = self.shards.iter().skip(part).step_by(parts);
+        shards.flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// Forgets tails without readers and old events in rings. Called every second or so.
     pub(crate) fn sweep(&self, clock: &dyn Clock) {
         let linger = self.options.linger.get();
-        let mut forgotten = Vec::new();
         for shard in &self.shards {
             // Under the lock, because readers are counted under it.
-            shard.lock().retain(|_, tail| {
+            let mut shard = shard.lock();
+            let mut forgotten = Vec::new();
+            shard.retain(|_, tail| {
                 let keep = tail.readers.load(Ordering::Acquire) > 0 || tail.idle_for() < linger;
                 if !keep {
                     forgotten.push(Arc::clone(tail));
                 }
                 keep
             });
-        }
-        for tail in &forgotten {
-            self.count_ring_bytes(-tail.ring_bytes().cast_signed());
-            self.handles.tails.decrement(1);
-        }
-        if let (Ok(broker), false) = (self.broker(), forgotten.is_empty()) {
-            broker.detach(forgotten.into_iter().map(|tail| tail.key.clone()).collect());
+            for tail in &forgotten {
+                self.count_ring_bytes(-tail.ring_bytes().cast_signed());
+                self.handles.tails.decrement(1);
+            }
+            // Also under it: who comes back to the topic attaches it after this.
+            if let (Ok(broker), false) = (self.broker(), forgotten.is_empty()) {
+                broker.detach(forgotten.into_iter().map(|tail| tail.key.clone()).collect());
+            }
         }
         let before = clock.now().minus(self.options.ring_age_max.get());
-        for tail in self.tails() {
+        for tail in self.tails(0, 1) {
             let freed = tail.drop_older(before);
             self.count_ring_bytes(-freed.cast_signed());
         }
         self.handles.ring_bytes.set(self.rings_bytes.load(Ordering::Relaxed) as f64);
-    }
-
-    /// Compares the head of every attached topic with the engine's, and fills what was lost.
-    pub(crate) async fn check_heads(&self) -> Result<(), Error> {
-        /// Topics per call to the engine.
-        const BATCH: usize = 512;
-        let broker = self.broker()?;
-        let tails: Vec<_> = self.tails().into_iter().filter(|tail| tail.attached.initialized()).collect();
-        for batch in tails.chunks(BATCH) {
-            let heads = broker.heads(batch.iter().map(|tail| tail.key.clone()).collect()).await?;
-            for (tail, head) in batch.iter().zip(heads) {
-                let (known, _) = tail.head();
-                if head.last.epoch != known.epoch {
-                    self.follow_up(tail, tail.rebirth(&head, GapReason::Epoch, self.ring_limits()));
-                } else if head.last.offset == known.offset && head.last.tag != known.tag
-                    || head.last.offset < known.offset && broker.lossless()
-                {
-                    self.follow_up(tail, tail.rebirth(&head, GapReason::Fork, self.ring_limits()));
-                } else if tail.begin_fill_to(head.last.offset) {
-                    self.inboxes[0].push(Work::Fill(Arc::clone(tail)));
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -313,7 +254,14 @@ impl Announce for Hub {
 }
 
 impl Receive for Hub {
+    fn heard(&self, topic: &TopicKey, last: Position) {
+        if let Some(tail) = self.find(topic) {
+            self.follow_up(&tail, tail.heard(last));
+        }
+    }
+
     fn lost(&self) {
+        self.doubts.raise();
         self.inboxes[0].push(Work::CheckHeads);
     }
 }

@@ -11,15 +11,18 @@
 //!
 //! Reading order: [`Bus`], [`Reader`], `tail.rs`, `hub.rs`, `walk.rs`, [`Broker`].
 
+mod apart;
 mod broker;
 mod bus;
 mod entry;
 mod error;
+mod fanout;
 mod hub;
 mod local;
 mod policy;
 mod presence;
 mod reader;
+mod repair;
 mod replay;
 mod resolve;
 mod rules;
@@ -27,15 +30,20 @@ mod tail;
 mod walk;
 mod worker;
 
+pub mod composed;
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod metrics;
 
 pub use broker::{Broker, Receive};
 pub use bus::{Bus, Refused};
+pub use composed::Composed;
 pub use entry::{Entry, Form};
 pub use error::Error;
 pub use fanfare_history::{
     Admin, Append, Appended, Direction, Durability, Head, Page, Read, ReadFrom, TopicPage, TopicsQuery,
 };
+pub use fanout::Fanout;
 pub use hub::{Hub, HubOptions};
 pub use local::LocalBroker;
 pub use policy::{History, OnSlow, Policies, Policy, PolicyOptions};

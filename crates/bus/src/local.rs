@@ -6,6 +6,7 @@ use fanfare_history::{Admin, Append, Appended, Capabilities, Error, Head, Log, P
 use fanfare_model::TopicKey;
 use futures_util::future::BoxFuture;
 
+use crate::apart;
 use crate::broker::Broker;
 use crate::policy::Policies;
 
@@ -46,17 +47,8 @@ impl Broker for LocalBroker {
         if kinds.all(|kind| kind == first) {
             return if first { self.log.append(batch) } else { self.ephemeral.append(batch) };
         }
-        Box::pin(async move {
-            let places: Vec<bool> = batch.iter().map(kept).collect();
-            let (logged, passing): (Vec<_>, Vec<_>) = batch.into_iter().partition(kept);
-            let (logged, passing) =
-                futures_util::future::join(self.log.append(logged), self.ephemeral.append(passing)).await;
-            let (mut logged, mut passing) = (logged.into_iter(), passing.into_iter());
-            places
-                .into_iter()
-                .map(|kept| if kept { logged.next() } else { passing.next() }.unwrap_or(Err(Error::Closed)))
-                .collect()
-        })
+        let (logged, passing) = (|batch| self.log.append(batch), |batch| self.ephemeral.append(batch));
+        Box::pin(apart::answer(batch, kept, logged, passing, || Err(Error::Closed)))
     }
 
     fn attach(&self, _: Vec<TopicKey>) -> BoxFuture<'_, Result<(), Error>> {
@@ -66,17 +58,12 @@ impl Broker for LocalBroker {
     fn detach(&self, _: Vec<TopicKey>) {}
 
     fn heads(&self, topics: Vec<TopicKey>) -> BoxFuture<'_, Result<Vec<Head>, Error>> {
-        Box::pin(async move {
-            let mut heads = Vec::with_capacity(topics.len());
-            // Batches go to the log whole; only a mix of kinds takes a call each.
-            if topics.iter().all(|key| self.policies.of(&key.topic).history) {
-                return self.log.heads(topics).await;
-            }
-            for key in topics {
-                heads.append(&mut self.log_of(&key).heads(vec![key.clone()]).await?);
-            }
-            Ok(heads)
-        })
+        let is_kept = |key: &TopicKey| self.policies.of(&key.topic).history;
+        if topics.iter().all(is_kept) {
+            return self.log.heads(topics);
+        }
+        let (kept, passing) = (|topics| self.log.heads(topics), |topics| self.ephemeral.heads(topics));
+        Box::pin(apart::try_answer(topics, is_kept, kept, passing, || Error::Closed))
     }
 
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, Error>> {

@@ -31,6 +31,8 @@ pub const GAPS: &str = "fanfare_gaps_total";
 pub const SLOW: &str = "fanfare_slow_readers_total";
 /// Pages read from history for readers that were behind.
 pub const REPLAY_PAGES: &str = "fanfare_replay_pages_total";
+/// Heads of topics compared with the engine's, because announcements may have been lost.
+pub const HEAD_CHECKS: &str = "fanfare_head_checks_total";
 /// Holes in what the engine announced, filled from the log.
 pub const HOLES: &str = "fanfare_holes_filled_total";
 
@@ -48,6 +50,7 @@ pub fn describe() {
     describe_counter!(GAPS, "gaps told to readers, by reason");
     describe_counter!(SLOW, "live readers that fell behind, by what their policy did");
     describe_counter!(REPLAY_PAGES, "pages read from history for readers that were behind");
+    describe_counter!(HEAD_CHECKS, "heads of topics compared with the engine's");
     describe_counter!(HOLES, "holes in announcements that were filled from the log");
 }
 
@@ -69,6 +72,7 @@ pub(crate) struct Handles {
     pub(crate) ring_bytes: Gauge,
     pub(crate) replay_pages: Counter,
     pub(crate) holes: Counter,
+    pub(crate) head_checks: Counter,
     pub(crate) stored: Counter,
     pub(crate) duplicate: Counter,
     pub(crate) signals: Counter,
@@ -82,6 +86,7 @@ impl Handles {
             ring_bytes: gauge!(RING_BYTES),
             replay_pages: counter!(REPLAY_PAGES),
             holes: counter!(HOLES),
+            head_checks: counter!(HEAD_CHECKS),
             stored: counter!(PUBLISHED, "outcome" => "stored"),
             duplicate: counter!(PUBLISHED, "outcome" => "duplicate"),
             signals: counter!(SIGNALS),

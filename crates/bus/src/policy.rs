@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fanfare_history::{Durability, Keep};
+use fanfare_history::{Capabilities, Durability, Keep, Window};
 use fanfare_model::{ByteSize, Duration, Topic};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -180,8 +180,9 @@ impl Policy {
         }
     }
 
-    /// Of companions ([`Topic::signals`]): a signal passes by, and who was too slow for one asks for the state anew.
-    fn signals() -> Self {
+    /// Of companions ([`Topic::signals`]) and most internal topics: a signal passes by, and who was too slow for one asks
+    /// for the state anew.
+    fn passing() -> Self {
         let window = std::time::Duration::ZERO;
         let keep = Keep {
             events_max: Some(0),
@@ -201,14 +202,28 @@ impl Policy {
             dead_letter: None,
         }
     }
+
+    /// Of internal topics that are logged.
+    fn logged(age_max: Duration) -> Self {
+        let keep = Keep { events_max: None, bytes_max: None, age_max: Some(age_max.get()), ..Keep::default() };
+        Self { history: true, keep: Arc::new(keep), on_slow: OnSlow::Replay, ..Self::passing() }
+    }
 }
+
+/// The internal topic that is always logged: what was revoked must be known after a restart.
+const REVOCATIONS: &str = "revocations";
+/// Longer than any token should live.
+const REVOCATIONS_AGE_SECONDS: u64 = 30 * 24 * 3600;
 
 /// The policies of all kinds, resolved once.
 #[derive(Debug, Clone)]
 pub struct Policies {
     by_kind: BTreeMap<String, Arc<Policy>>,
     fallback: Arc<Policy>,
-    signals: Arc<Policy>,
+    /// Of companions, and of internal topics that are not logged.
+    passing: Arc<Policy>,
+    /// Of internal topics that are logged, by their names.
+    logged: BTreeMap<&'static str, Arc<Policy>>,
 }
 
 impl Policies {
@@ -221,26 +236,143 @@ impl Policies {
             .filter(|(kind, _)| kind.as_str() != "*")
             .map(|(kind, options)| (kind.clone(), Arc::new(Policy::resolve(options, star))))
             .collect();
-        Self { by_kind, fallback: Arc::new(Policy::resolve(star, &none)), signals: Arc::new(Policy::signals()) }
+        Self {
+            by_kind,
+            fallback: Arc::new(Policy::resolve(star, &none)),
+            passing: Arc::new(Policy::passing()),
+            logged: BTreeMap::new(),
+        }
+        .with_logged(REVOCATIONS, Duration::from_secs(REVOCATIONS_AGE_SECONDS))
     }
 
-    /// The policy of a topic. Companions ([`Topic::signals`]) have one of their own, whatever their kind.
+    /// The same with an internal topic ([`Topic::internal`]) that is logged: durably, whole, for `age_max`. Every node must
+    /// be told the same.
+    #[must_use]
+    pub fn with_logged(mut self, internal: &'static str, age_max: Duration) -> Self {
+        self.logged.insert(internal, Arc::new(Policy::logged(age_max)));
+        self
+    }
+
+    /// The policy of a topic. Companions ([`Topic::signals`]) and internal topics have one of their own, whatever their
+    /// kind: nothing of them is kept, but for the internal topics that are logged ([`Policies::with_logged`];
+    /// `revocations` is, for 30 days, unless that is changed).
     pub fn of(&self, topic: &Topic) -> &Arc<Policy> {
         if topic.is_signals() {
-            return &self.signals;
+            return &self.passing;
+        }
+        if let Some(name) = topic.internal_name() {
+            return self.logged.get(name).unwrap_or(&self.passing);
         }
         self.by_kind.get(topic.kind()).unwrap_or(&self.fallback)
     }
 
-    /// Every policy, for checks against what an engine can do: the kind (`*` for the fallback) and the policy.
+    /// Every policy that is configured: the kind (`*` for the fallback) and the policy.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Policy)> {
         self.by_kind.iter().map(|(k, p)| (k.as_str(), &**p)).chain([("*", &*self.fallback)])
+    }
+
+    /// The internal topics that are logged, and their policies. An engine that must know every policy when it starts
+    /// knows them by [`Policies::all`] and this.
+    pub fn internal(&self) -> impl Iterator<Item = (Topic, &Policy)> {
+        self.logged.iter().map(|(name, policy)| (Topic::internal(name), &**policy))
+    }
+
+    /// Whether the engine can do what is asked for; otherwise says which key asks for too much and what to set instead.
+    pub fn check(&self, engine: &Capabilities) -> Result<(), String> {
+        for (kind, policy) in self.all().filter(|(_, policy)| policy.history) {
+            let Keep { bytes_max, durability, idempotency_window: window, .. } = &*policy.keep;
+            let refused = |key: &str, asks: String, instead: String| {
+                let name = engine.name;
+                Err(format!("topics.\"{kind}\".{key} {asks}, which the engine `{name}` cannot; {instead}"))
+            };
+            if *durability > engine.durability_max {
+                let most = word(engine.durability_max);
+                let asks = format!("asks for `{}`", word(*durability));
+                return refused(
+                    "durability",
+                    asks,
+                    format!("set it to `{most}`, which is the most it can, or change engine.kind"),
+                );
+            }
+            if bytes_max.is_some() && !engine.bounds_bytes {
+                let instead = "bound it by max_events and max_age, or change engine.kind".to_owned();
+                return refused("history.max_bytes", "bounds a topic by its bytes".to_owned(), instead);
+            }
+            if let Window::Fixed(fixed) = engine.window
+                && *window > fixed
+            {
+                let asks = format!("remembers event ids for {}", Duration(*window));
+                return refused("idempotency_window", asks, format!("set it to at most \"{}\"", Duration(fixed)));
+            }
+            if policy.event_bytes_max > engine.event_bytes_max {
+                let asks = format!("allows events of {} bytes", policy.event_bytes_max);
+                let most = engine.event_bytes_max;
+                return refused("event_bytes_max", asks, format!("set it to at most \"{most}B\""));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The word of the configuration.
+fn word(durability: Durability) -> &'static str {
+    match durability {
+        Durability::None => "none",
+        Durability::Buffered => "buffered",
+        Durability::Committed => "committed",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fanfare_history::{Failover, Retention, TimeOf};
+
+    #[test]
+    fn what_the_engine_cannot_is_refused_with_what_to_do() {
+        let all = Capabilities {
+            name: "some",
+            durability_max: Durability::Committed,
+            survives_restart: true,
+            failover: Failover::None,
+            event_bytes_max: 1 << 20,
+            dense: true,
+            retention: Retention::PerAppend,
+            bounds_bytes: true,
+            truncates: true,
+            window: Window::PerAppend,
+            time: TimeOf::Node,
+        };
+        let policies = |json: &str| Policies::new(&serde_json::from_str(json).unwrap());
+        let asks = policies(r#"{"*":{"history":{"max_bytes":"1MiB"}}}"#);
+        assert_eq!(asks.check(&all), Ok(()));
+        for (less, key) in [
+            (
+                Capabilities { durability_max: Durability::Buffered, ..all },
+                "topics.\"*\".durability asks for `committed`",
+            ),
+            (Capabilities { bounds_bytes: false, ..all }, "topics.\"*\".history.max_bytes"),
+            (Capabilities { window: Window::Fixed(std::time::Duration::from_secs(120)), ..all }, "at most \"2m\""),
+            (Capabilities { event_bytes_max: 1000, ..all }, "at most \"1000B\""),
+        ] {
+            let refused = asks.check(&less).unwrap_err();
+            assert!(refused.contains(key) && refused.contains("engine `some`"), "{refused}");
+        }
+        let nothing_kept = policies(r#"{"*":{"history":"none"}}"#);
+        assert_eq!(nothing_kept.check(&Capabilities { durability_max: Durability::None, ..all }), Ok(()));
+    }
+
+    #[test]
+    fn internal_topics_have_policies_of_their_own() {
+        let policies = Policies::new(&BTreeMap::new()).with_logged("votes", Duration::from_secs(60));
+        assert!(!policies.of(&Topic::internal("cluster")).history);
+        let votes = policies.of(&Topic::internal("votes"));
+        assert!(votes.history && !votes.client_publish);
+        assert_eq!((votes.keep.events_max, votes.keep.age_max), (None, Some(std::time::Duration::from_secs(60))));
+        assert!(policies.of(&Topic::internal("revocations")).history);
+        assert!(!policies.of(&Topic::internal("votes").signals()).history);
+        assert_eq!(policies.internal().count(), 2);
+    }
 
     #[test]
     fn a_kind_inherits_from_the_star() {

@@ -38,7 +38,14 @@ pub(crate) async fn place(hub: &Hub, tail: &Arc<Tail>, start: StartFrom, history
 }
 
 async fn resume(hub: &Hub, tail: &Arc<Tail>, position: Position, history: bool) -> Result<Place, Error> {
-    let (head, life) = tail.head();
+    let (mut head, mut life) = tail.head();
+    let is_strange = |head: Position| position.epoch != head.epoch || position.offset > head.offset;
+    if is_strange(head) && !hub.broker()?.lossless() {
+        // Another node may have heard of what this one has not.
+        let heads = hub.compare(std::slice::from_ref(tail)).await?;
+        (_, life) = tail.head();
+        head = heads.first().map_or(head, |head| head.last);
+    }
     let continued = |position| Place { after: position, life, gap: None, began: "continued" };
     if position.epoch != head.epoch {
         return lost(hub, tail, position, GapReason::Epoch, history).await;
@@ -58,7 +65,7 @@ async fn resume(hub: &Hub, tail: &Arc<Tail>, position: Position, history: bool) 
     // The event at the position itself is the proof that this log is the one the reader saw.
     // Its age does not matter: as long as the log still has it, it proves.
     let proof = Read { age_max: None, ..request(hub, tail, ReadFrom::Offset(position.offset), Direction::Forward, 1) };
-    let page = hub.broker()?.read(proof).await?;
+    let page = hub.read_up_to(proof, position.offset).await?;
     match page.events.first() {
         Some(event) if event.position() == position => {}
         // It has been trimmed, so it can prove nothing.
@@ -67,6 +74,10 @@ async fn resume(hub: &Hub, tail: &Arc<Tail>, position: Position, history: bool) 
     }
     let next = read(hub, tail, ReadFrom::Offset(position.offset + 1), Direction::Forward, 1).await?;
     let before_next = next.events.first().map_or(next.head.last.offset, |event| event.prev);
+    if before_next < position.offset && !next.events.is_empty() {
+        // The log goes on as if that event had never been.
+        return lost(hub, tail, position, GapReason::Fork, history).await;
+    }
     if before_next <= position.offset {
         return Ok(continued(position));
     }

@@ -4,6 +4,8 @@
 //! topic lies between it and the ring's end. Anything else is held until the hole before it has been read from
 //! the log.
 
+mod state;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tokio::sync::OnceCell;
 use crate::entry::Entry;
 use crate::policy::Policy;
 use crate::reader::Shared;
+use state::TailState;
 
 /// How much a ring may hold.
 #[derive(Debug, Clone, Copy)]
@@ -55,25 +58,6 @@ pub(crate) struct LocalReader {
     pub(crate) subscription: u32,
 }
 
-struct TailState {
-    /// The latest event of the ring, or the log's head when the ring was last empty.
-    head: Position,
-    /// Counts the lives of the log while this tail exists: a reader in an earlier one is told why it ended.
-    life: u32,
-    life_began_because: GapReason,
-    /// Every event in `(floor, head]` is in the ring.
-    floor: u64,
-    ring: VecDeque<Arc<Entry>>,
-    ring_bytes: usize,
-    /// Events that came before the head was known, or that lie beyond a hole.
-    held: BTreeMap<u64, Arc<Event>>,
-    /// The highest offset heard of; a fill reads until here, even if `held` had no room for all of it.
-    heard: u64,
-    attached: bool,
-    filling: bool,
-    idle_since: Instant,
-}
-
 /// What an announced event did to a tail.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ingested {
@@ -83,6 +67,17 @@ pub(crate) struct Ingested {
     pub(crate) fill: bool,
     /// By how much the ring grew, in bytes (negative if it shrank).
     pub(crate) bytes: isize,
+}
+
+/// What is missing between a tail and its log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hole {
+    /// The end of what the tail has.
+    pub(crate) after: Position,
+    /// The life of the tail.
+    pub(crate) life: u32,
+    /// The offset of the last event that was heard of.
+    pub(crate) heard: u64,
 }
 
 /// What a tail has for a reader.
@@ -113,8 +108,10 @@ impl Tail {
                 ring_bytes: 0,
                 held: BTreeMap::new(),
                 heard: 0,
+                doubt: false,
                 attached: false,
                 filling: false,
+                fresh: false,
                 idle_since: Instant::now(),
             }),
             local: (0..workers).map(|_| Local::default()).collect(),
@@ -129,7 +126,7 @@ impl Tail {
         state.floor = head.last.offset;
         state.attached = true;
         let mut done = Ingested::default();
-        state.release_held(limits, &mut done);
+        state.release_held(self.policy.history, limits, &mut done);
         done
     }
 
@@ -138,38 +135,46 @@ impl Tail {
         self.state.lock().ingest(event, self.policy.history, limits)
     }
 
-    /// Takes an event that was read from the log to close a hole. What lies between the ring's end and it has been
-    /// trimmed from the log, so the ring begins anew with it; readers before it find the gap in the log themselves.
-    pub(crate) fn ingest_from_log(&self, event: &Arc<Event>, limits: RingLimits) -> Ingested {
+    /// Takes an event that was read from the log to close a hole, when the tail was in this life. What lies between the
+    /// ring's end and it has been trimmed from the log, so the ring begins anew with it; readers before it find the gap in
+    /// the log themselves.
+    pub(crate) fn ingest_from_log(&self, event: &Arc<Event>, life: u32, limits: RingLimits) -> Ingested {
         let mut state = self.state.lock();
-        if event.epoch == state.head.epoch && event.prev > state.head.offset {
-            let freed = state.ring_bytes;
-            state.ring.clear();
-            state.ring_bytes = 0;
-            state.floor = event.prev;
-            state.head.offset = event.prev;
-            let mut done = state.ingest(event, self.policy.history, limits);
-            done.bytes -= freed.cast_signed();
-            return done;
+        if state.life != life {
+            return Ingested::default();
         }
-        state.ingest(event, self.policy.history, limits)
+        let freed = if event.epoch == state.head.epoch && event.prev > state.head.offset {
+            state.begin_after(event.prev)
+        } else {
+            0
+        };
+        let mut done = state.ingest(event, self.policy.history, limits);
+        done.bytes -= freed.cast_signed();
+        done
     }
 
     /// Nothing up to `head` is left in the log: the ring begins anew after it.
     pub(crate) fn skip_to(&self, head: &Head) -> Ingested {
         let mut state = self.state.lock();
-        let bytes = -state.ring_bytes.cast_signed();
-        state.ring.clear();
-        state.ring_bytes = 0;
+        let freed = state.begin_after(head.last.offset);
         state.head = head.last;
-        state.floor = head.last.offset;
         state.held = state.held.split_off(&(head.last.offset + 1));
-        Ingested { advanced: true, fill: false, bytes }
+        Ingested { advanced: true, fill: false, bytes: -freed.cast_signed() }
     }
 
-    /// The log was purged, or has forked.
+    /// The log was purged.
     pub(crate) fn rebirth(&self, head: &Head, reason: GapReason, limits: RingLimits) -> Ingested {
-        self.state.lock().rebirth(head, reason, limits)
+        self.state.lock().rebirth(head, reason, self.policy.history, limits)
+    }
+
+    /// The log was found to have another epoch, or to have forked, when the tail was in this life.
+    pub(crate) fn rebirth_from(&self, life: u32, head: &Head, reason: GapReason, limits: RingLimits) -> Ingested {
+        let mut state = self.state.lock();
+        // Another one has found it meanwhile.
+        if state.life != life {
+            return Ingested::default();
+        }
+        state.rebirth(head, reason, self.policy.history, limits)
     }
 
     /// The head as this tail knows it, and the life it is in.
@@ -265,15 +270,44 @@ impl Tail {
         out.extend(places.filter_map(|place| readers.get(place).cloned()));
     }
 
-    /// Where a fill must read from, and how far; `None` if there is no hole.
-    pub(crate) fn hole(&self) -> Option<(u64, u64)> {
+    /// What a fill is to find out; `None` if the tail is whole.
+    pub(crate) fn hole(&self) -> Option<Hole> {
         let state = self.state.lock();
-        (state.heard > state.head.offset).then_some((state.head.offset, state.heard))
+        let hole = Hole { after: state.head, life: state.life, heard: state.heard };
+        (state.heard > state.head.offset || state.doubt).then_some(hole)
     }
 
-    /// A fill has ended (or given up).
-    pub(crate) fn filled(&self) {
-        self.state.lock().filling = false;
+    /// The log is as this tail knows it.
+    pub(crate) fn trust(&self) {
+        self.state.lock().doubt = false;
+    }
+
+    /// The log ends here, whatever was announced.
+    pub(crate) fn forget_beyond(&self, end: u64) {
+        let mut state = self.state.lock();
+        state.heard = end.max(state.head.offset);
+        drop(state.held.split_off(&(end + 1)));
+    }
+
+    /// A fill has ended (or given up). Whether another must begin at once, because something was announced meanwhile.
+    pub(crate) fn filled(&self, whole: bool) -> bool {
+        let mut state = self.state.lock();
+        state.filling = whole && (state.heard > state.head.offset || state.doubt);
+        state.filling
+    }
+
+    /// There is an event at `last` that must be read from the log.
+    pub(crate) fn heard(&self, last: Position) -> Ingested {
+        let mut state = self.state.lock();
+        if !self.policy.history {
+            return Ingested::default();
+        }
+        if state.attached && state.head.epoch != last.epoch {
+            return state.doubt();
+        }
+        state.heard = state.heard.max(last.offset);
+        let fill = state.attached && state.heard > state.head.offset && !std::mem::replace(&mut state.filling, true);
+        Ingested { fill, ..Ingested::default() }
     }
 
     /// Begins a fill for a head that is known to be further on, unless one is under way.
@@ -281,6 +315,12 @@ impl Tail {
         let mut state = self.state.lock();
         state.heard = state.heard.max(offset);
         state.heard > state.head.offset && !std::mem::replace(&mut state.filling, true)
+    }
+
+    /// Whether nothing came since this was last asked, or what came leaves a hole that nobody is filling.
+    pub(crate) fn is_silent(&self) -> bool {
+        let mut state = self.state.lock();
+        !std::mem::take(&mut state.fresh) || (state.heard > state.head.offset && !state.filling)
     }
 
     /// One reader has left. Undoes what [`crate::Hub::acquire`] did.
@@ -310,108 +350,5 @@ impl Tail {
 
     pub(crate) fn ring_bytes(&self) -> usize {
         self.state.lock().ring_bytes
-    }
-}
-
-impl TailState {
-    fn find(&self, offset: u64) -> Option<&Arc<Entry>> {
-        let at = self.ring.binary_search_by_key(&offset, |entry| entry.event.offset).ok()?;
-        self.ring.get(at)
-    }
-
-    /// `kept`: whether the log keeps events of this topic.
-    fn ingest(&mut self, event: &Arc<Event>, kept: bool, limits: RingLimits) -> Ingested {
-        let mut done = Ingested::default();
-        if !self.attached {
-            self.hold(event, limits);
-            return done;
-        }
-        if event.epoch != self.head.epoch {
-            // A hint from another life: the rebirth itself is announced, or found by comparing heads.
-            if kept {
-                return done;
-            }
-            // Of a topic that keeps nothing only the head is remembered, and not for ever: it was forgotten, and came back.
-            let before = Position { epoch: event.epoch, offset: event.prev, tag: Tag::NONE };
-            done.bytes -= self.begin_life(before, GapReason::Epoch).cast_signed();
-        }
-        if event.offset <= self.head.offset {
-            return done;
-        }
-        if event.prev > self.head.offset {
-            self.hold(event, limits);
-            done.fill = !std::mem::replace(&mut self.filling, true);
-            return done;
-        }
-        self.push(Arc::clone(event), limits, &mut done);
-        self.release_held(limits, &mut done);
-        done
-    }
-
-    fn hold(&mut self, event: &Arc<Event>, limits: RingLimits) {
-        self.heard = self.heard.max(event.offset);
-        // What does not fit is not lost: the fill reads the log up to `heard`.
-        if self.held.len() < limits.events_max {
-            self.held.insert(event.offset, Arc::clone(event));
-        }
-    }
-
-    fn release_held(&mut self, limits: RingLimits, done: &mut Ingested) {
-        while let Some(next) = self.held.first_entry() {
-            if next.get().epoch != self.head.epoch || *next.key() <= self.head.offset {
-                next.remove();
-            } else if next.get().prev <= self.head.offset {
-                let event = next.remove();
-                self.push(event, limits, done);
-            } else {
-                done.fill |= !std::mem::replace(&mut self.filling, true);
-                return;
-            }
-        }
-        if self.heard > self.head.offset {
-            done.fill |= !std::mem::replace(&mut self.filling, true);
-        }
-    }
-
-    fn push(&mut self, event: Arc<Event>, limits: RingLimits, done: &mut Ingested) {
-        let before = self.ring_bytes;
-        self.head = event.position();
-        self.heard = self.heard.max(event.offset);
-        let entry = Arc::new(Entry::new(event));
-        self.ring_bytes += entry.weight();
-        self.ring.push_back(entry);
-        while self.ring.len() > 1 && (self.ring.len() > limits.events_max || self.ring_bytes > limits.bytes_max) {
-            self.pop();
-        }
-        done.advanced = true;
-        done.bytes += self.ring_bytes.cast_signed() - before.cast_signed();
-    }
-
-    fn pop(&mut self) {
-        if let Some(entry) = self.ring.pop_front() {
-            self.ring_bytes -= entry.weight();
-            self.floor = entry.event.offset;
-        }
-    }
-
-    fn rebirth(&mut self, head: &Head, reason: GapReason, limits: RingLimits) -> Ingested {
-        if !self.attached {
-            return Ingested::default();
-        }
-        let freed = self.begin_life(head.last, reason);
-        let mut done = Ingested { advanced: true, fill: false, bytes: -freed.cast_signed() };
-        self.release_held(limits, &mut done);
-        done
-    }
-
-    /// A new life begins after `head`; says how many bytes of the old one that freed.
-    fn begin_life(&mut self, head: Position, reason: GapReason) -> usize {
-        self.ring.clear();
-        self.head = head;
-        self.floor = head.offset;
-        self.heard = head.offset;
-        self.life += 1;
-        self.life_began_because = reason;
-        std::mem::take(&mut self.ring_bytes)
     }
 }

@@ -68,10 +68,11 @@ pub(crate) async fn run(hub: Arc<Hub>, index: usize, life: Lifecycle) {
                     life.spawn(TaskKind::Background, "fill a hole", async move { hub.fill(&tail).await });
                 }
                 Work::CheckHeads => {
-                    let hub = Arc::clone(&hub);
-                    life.spawn(TaskKind::Background, "compare heads", async move {
-                        if let Err(error) = hub.check_heads().await {
-                            tracing::warn!(error = %error, "heads could not be compared");
+                    let (hub, stop) = (Arc::clone(&hub), life.hard().clone());
+                    life.spawn(TaskKind::Background, "compare all heads", async move {
+                        tokio::select! {
+                            () = hub.resolve_doubts() => {}
+                            () = stop.cancelled() => {}
                         }
                     });
                 }

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what tests share")]
 
+mod brokers;
+mod composed;
+mod failover;
 mod in_place;
 mod lossy;
 mod resume;

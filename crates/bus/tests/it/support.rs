@@ -154,3 +154,9 @@ impl Listener {
 pub(crate) fn events(numbers: std::ops::RangeInclusive<u64>) -> Vec<Got> {
     numbers.map(Got::Event).collect()
 }
+
+/// A directory for an engine; in memory where there is such a place, because these cases are about what the engine does,
+/// and a disk that is shared with others takes most of their time.
+pub(crate) fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
