@@ -22,5 +22,12 @@ pub mod v1 {
     tonic::include_proto!("fanfare.v1");
 }
 
+/// The package `fanfare.engine.v1`: what a node that owns a log offers to the other nodes of its cluster.
+pub mod engine {
+    #![expect(missing_docs, clippy::allow_attributes, clippy::clone_on_ref_ptr, clippy::pedantic, reason = "generated")]
+
+    tonic::include_proto!("fanfare.engine.v1");
+}
+
 /// The descriptors of every file, encoded, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fanfare.v1.bin"));
