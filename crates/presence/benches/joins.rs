@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use fanfare_bus::{Bus, Hub, HubOptions, LocalBroker, OnSlow, Policies, PolicyOptions, PresencePolicy, Subscribe};
+use fanfare_cluster::{Fence, MemoryLeases, NodeInfo};
 use fanfare_history::memory::{MemoryLog, Options as LogOptions};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{Clock, SessionId, StartFrom, SystemClock, Tenant, Topic, TopicKey};
@@ -36,10 +37,15 @@ fn node(runtime: &tokio::runtime::Runtime) -> (Handle, Bus) {
     let log = || Arc::new(MemoryLog::new(Arc::new(SystemClock), Arc::clone(&hub) as _, LogOptions::default()));
     let broker = LocalBroker::new(log(), log(), policies);
     let bus = Bus::new(hub, Arc::new(broker));
-    let presence = Handle::new(Arc::new(MemoryPresence::new()), bus.clone(), Arc::new(SystemClock), Options::default());
+    let node = NodeInfo::new("bench", Vec::new(), SystemClock.now(), "0").expect("a valid name");
+    let leases = Arc::new(MemoryLeases::new());
+    let cluster = fanfare_cluster::Handle::new(leases, bus.clone(), node, fanfare_cluster::Options::default());
+    let engine = Arc::new(MemoryPresence::new());
+    let presence = Handle::new(engine, bus.clone(), &cluster, Arc::new(SystemClock), Options::default());
     let _on = runtime.enter();
     let life = Lifecycle::new();
     bus.start_worker(&life);
+    cluster.start(&life);
     presence.start(&life);
     (presence, bus)
 }
@@ -88,8 +94,8 @@ fn in_the_engine(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let (engine, policy) = (MemoryPresence::new(), Arc::new(PresencePolicy::default()));
     let holder = Holder(Arc::from("node"));
-    let limits =
-        Limits { topics_per_session_max: 100, members_max: usize::MAX, lease: std::time::Duration::from_secs(3600) };
+    let lease = std::time::Duration::from_secs(3600);
+    let limits = Limits { topics_per_session_max: 100, members_max: usize::MAX, waiting_max: usize::MAX, lease };
     let mut group = c.benchmark_group("a join and a leave, in the engine");
     group.throughput(Throughput::Elements(MEMBERS as u64)).sample_size(20);
     for count in [1, 1000] {
@@ -111,6 +117,9 @@ fn in_the_engine(c: &mut Criterion) {
             }
             for (n, who) in sessions.iter().enumerate() {
                 engine.leave(&topics[n % count], &who.session, &holder).await.expect("it may leave");
+            }
+            for shard in 0..engine.shards() {
+                engine.fed(shard, Fence::new(1), u64::MAX).await.expect("it is taken");
             }
         };
         group.bench_function(BenchmarkId::new("topics", count), |b| {

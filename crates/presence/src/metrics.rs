@@ -2,7 +2,8 @@
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
-/// Memberships that this node holds now: a session in a topic, or a user's sessions in it, count once.
+/// Members in the shards that this node tells of: those that it saw join, less those that it saw leave. A session in a
+/// topic, or a user's sessions in it, count once. Summed over the nodes it is right as long as no shard has changed hands.
 pub const MEMBERS: &str = "fanfare_presence_members";
 /// Changes of members, by what happened: `join`, `update`, `leave`.
 pub const CHANGES: &str = "fanfare_presence_changes_total";
@@ -12,6 +13,8 @@ pub const DIFFS: &str = "fanfare_presence_diffs_total";
 pub const GRACES: &str = "fanfare_presence_graces_total";
 /// Sessions of dead nodes that were taken out.
 pub const REAPED: &str = "fanfare_presence_reaped_total";
+/// Times that this node was taken for dead, or the engine had lost something, so that its members entered again.
+pub const REBORN: &str = "fanfare_presence_reborn_total";
 /// Joins, leaves and the like for the logs of topics, by outcome: `stored`, `refused`.
 pub const LOGGED: &str = "fanfare_presence_logged_total";
 /// Joins, leaves and the like that wait to be logged now.
@@ -19,11 +22,12 @@ pub const LOG_WAITING: &str = "fanfare_presence_log_waiting";
 
 /// Describes them to the recorder. Called once at start.
 pub fn describe() {
-    describe_gauge!(MEMBERS, "memberships now");
+    describe_gauge!(MEMBERS, "members that joined and have not left, as the owner of their shard saw it");
     describe_counter!(CHANGES, "changes of members, by what happened");
     describe_counter!(DIFFS, "differences announced; changes that come together are one");
     describe_counter!(GRACES, "sessions that broke off, by how their grace time ended");
     describe_counter!(REAPED, "sessions of dead nodes that were taken out");
+    describe_counter!(REBORN, "times that all members of this node had to enter again");
     describe_counter!(LOGGED, "joins, leaves and the like for the logs of topics, by outcome");
     describe_gauge!(LOG_WAITING, "joins, leaves and the like that wait to be logged");
 }

@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Where what must be told after a crash is kept: which members are in topics whose policy logs that (`presence.log`).
-    /// Without it such members are forgotten together with the process. Default: below the engine's path, if it has one.
+    /// Without it such members are forgotten together with the process. Not used with engines that keep the members
+    /// themselves. Default: below the engine's path, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// In how many topics one session may be a member. Default 100: a client with more is a mistake or an attack.
     pub topics_per_session_max: usize,
-    /// How many memberships there may be on this node; beyond it entering is refused as `overloaded`. Default 1000000:
-    /// about 500 MB.
+    /// How many memberships there may be, in the cluster or in each shard of an engine whose shards lie apart; beyond it
+    /// entering is refused as `overloaded`. Default 1000000: about 500 MB.
     pub members_max: usize,
     /// The most members in one page. Default 1000.
     pub page_members_max: usize,
@@ -28,8 +29,11 @@ pub struct Options {
     pub heartbeat: Duration,
     /// How long after its last sign of life a node's members are taken to be gone. Default 15 s: two signs may be lost.
     pub lease: Duration,
+    /// How many changes of a shard may wait in the engine for the node that owns the shard; beyond it entering is refused
+    /// as `overloaded`. Default 100000: about 50 MB, and far more than are made while another node takes over.
+    pub feed_waiting_max: usize,
     /// How many joins and leaves may wait to be logged (`presence.log`) while the log does not take them; beyond it
-    /// entering such topics is refused as `overloaded`. Default 100000: about 50 MB.
+    /// entering such topics is refused as `overloaded`, and further changes wait in the engine. Default 100000: about 50 MB.
     pub log_waiting_max: usize,
     /// How long entering such a topic waits until the log has the join; after that it is refused as `unavailable`,
     /// although the session is a member and its join is logged later. Default 5 s.
@@ -46,6 +50,7 @@ impl Default for Options {
             page_bytes_max: ByteSize::kib(256),
             heartbeat: Duration::from_secs(5),
             lease: Duration::from_secs(15),
+            feed_waiting_max: 100_000,
             log_waiting_max: 100_000,
             log_patience: Duration::from_secs(5),
         }
@@ -60,6 +65,7 @@ impl Options {
             ("members_max", self.members_max as u64),
             ("page_members_max", self.page_members_max as u64),
             ("page_bytes_max", self.page_bytes_max.0),
+            ("feed_waiting_max", self.feed_waiting_max as u64),
             ("log_waiting_max", self.log_waiting_max as u64),
         ] {
             if value == 0 {

@@ -10,9 +10,10 @@ use fanfare_model::TopicKey;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::change::{Change, Telling, What};
 use crate::diff::Diff;
-use crate::engine::{Change, Telling, What};
 use crate::member::Member;
+use crate::progress::Progress;
 
 /// Where only the number is told it is told so much less often: it is of less use, and to more.
 const OCCUPANCY_FLUSHES: u32 = 4;
@@ -35,19 +36,44 @@ struct Topics {
 /// What is gathered of one topic. It is here from its first change until a flush finds nothing new.
 struct Gathered {
     flush: Duration,
-    /// Differences that are full.
-    sealed: VecDeque<Diff>,
+    /// Where in the feed the first change is that is not announced.
+    since: Option<Place>,
+    /// Announcements that are full.
+    sealed: VecDeque<Announcement>,
     open: Option<Open>,
 }
 
-/// A difference that grows.
+/// A shard, and a position in its feed.
+pub(crate) type Place = (u16, u64);
+
+/// What is to be told of a topic.
+#[derive(Debug, Clone)]
+pub(crate) enum Announcement {
+    /// This.
+    Diff(Diff),
+    /// All members, as they are: they are to be named again.
+    Everybody,
+}
+
+/// What is due of one topic, in order of its revisions.
+pub(crate) struct Due {
+    pub(crate) topic: TopicKey,
+    /// Where the first change of it is.
+    pub(crate) since: Place,
+    pub(crate) announcements: Vec<Announcement>,
+}
+
+/// An announcement that grows.
 struct Open {
+    life: Arc<str>,
     prev: u64,
     rev: u64,
     count: u64,
     touched: BTreeMap<String, Touched>,
     bytes: usize,
     occupancy_only: bool,
+    /// The members are to be named again, all of them.
+    everybody: bool,
 }
 
 struct Touched {
@@ -64,20 +90,41 @@ impl Pending {
         Self { bytes_max, topics: Mutex::default() }
     }
 
-    /// Notes a change. The first of a topic is due at once, those that follow soon after it are told together. Says
-    /// whether there is something new to wait for.
-    pub(crate) fn add(&self, change: &Change) -> bool {
+    /// Notes a change, which is at `place`. The first of a topic is due at once, those that follow within `flush` after it
+    /// are told together. Says whether there is something new to wait for.
+    pub(crate) fn add(&self, change: &Change, place: Place, flush: Duration, progress: &Progress) -> bool {
         let mut topics = self.topics.lock();
         let is_new = !topics.gathered.contains_key(&change.topic);
         if is_new {
             topics.due.push(Reverse((Instant::now(), change.topic.clone())));
-            let flush = change.policy.flush.get();
-            topics.gathered.insert(change.topic.clone(), Gathered { flush, sealed: VecDeque::new(), open: None });
+            let gathered = Gathered { flush, since: None, sealed: VecDeque::new(), open: None };
+            topics.gathered.insert(change.topic.clone(), gathered);
         }
         if let Some(gathered) = topics.gathered.get_mut(&change.topic) {
+            gathered.since.get_or_insert_with(|| {
+                progress.to_announce(place.0, place.1);
+                place
+            });
             gathered.add(change, self.bytes_max);
         }
         is_new
+    }
+
+    /// What could not be announced is due again later, before everything else of its topic.
+    pub(crate) fn put_back(&self, due: Due, progress: &Progress) {
+        let mut topics = self.topics.lock();
+        // It is still there and waits for its next flush, because what is due is announced before more of it is taken.
+        let Some(gathered) = topics.gathered.get_mut(&due.topic) else {
+            return progress.announced(due.since.0, due.since.1);
+        };
+        for announcement in due.announcements.into_iter().rev() {
+            gathered.sealed.push_front(announcement);
+        }
+        gathered.keep_few();
+        progress.still_to_announce(due.since.0, due.since.1);
+        if let Some((shard, position)) = gathered.since.replace(due.since) {
+            progress.announced(shard, position);
+        }
     }
 
     /// When the next is due.
@@ -85,17 +132,17 @@ impl Pending {
         self.topics.lock().due.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Takes what is due, in order of its topic's revisions.
-    pub(crate) fn take_due(&self, now: Instant) -> Vec<(TopicKey, Vec<Diff>)> {
+    /// Takes what is due.
+    pub(crate) fn take_due(&self, now: Instant) -> Vec<Due> {
         let mut topics = self.topics.lock();
         let mut taken = Vec::new();
         while topics.due.peek().is_some_and(|Reverse((at, _))| *at <= now) {
             let Some(Reverse((_, topic))) = topics.due.pop() else { break };
             let Some(gathered) = topics.gathered.get_mut(&topic) else { continue };
             match gathered.take() {
-                Some((diffs, wait)) => {
+                Some((since, announcements, wait)) => {
                     topics.due.push(Reverse((now + wait, topic.clone())));
-                    taken.push((topic, diffs));
+                    taken.push(Due { topic, since, announcements });
                 }
                 None => drop(topics.gathered.remove(&topic)),
             }
@@ -110,37 +157,68 @@ impl Pending {
 
 impl Gathered {
     fn add(&mut self, change: &Change, bytes_max: usize) {
-        let open = self.open.get_or_insert_with(|| Open::after(change.prev));
+        if self.open.as_ref().is_some_and(|open| !open.goes_on_with(change)) {
+            self.seal();
+        }
+        let open = self.open.get_or_insert_with(|| Open::before(change));
         open.rev = change.rev;
         open.count = change.count;
-        match &change.telling {
+        match change.telling {
+            _ if open.everybody => {}
             Telling::Members => open.touch(&change.what),
             Telling::Occupancy => {
                 open.occupancy_only = true;
                 open.forget();
             }
-            Telling::MembersAgain(members) => open.begin_again(members, bytes_max),
+            Telling::MembersAgain => {
+                open.everybody = true;
+                open.forget();
+            }
         }
         if open.bytes > bytes_max {
-            self.sealed.extend(self.open.take().map(Open::into_diff));
-            if self.sealed.len() > SEALED_MAX {
-                self.sealed.pop_front();
-            }
+            self.seal();
+        }
+    }
+
+    /// What is open is not added to any more.
+    fn seal(&mut self) {
+        self.sealed.extend(self.open.take().map(Open::into_announcement));
+        self.keep_few();
+    }
+
+    fn keep_few(&mut self) {
+        while self.sealed.len() > SEALED_MAX {
+            self.sealed.pop_front();
         }
     }
 
     /// Everything, and how long to wait with what comes next.
-    fn take(&mut self) -> Option<(Vec<Diff>, Duration)> {
-        let mut diffs: Vec<Diff> = std::mem::take(&mut self.sealed).into();
-        diffs.extend(self.open.take().map(Open::into_diff));
-        let wait = if diffs.last()?.occupancy_only { self.flush * OCCUPANCY_FLUSHES } else { self.flush };
-        Some((diffs, wait))
+    fn take(&mut self) -> Option<(Place, Vec<Announcement>, Duration)> {
+        let since = self.since.take()?;
+        let mut all: Vec<Announcement> = std::mem::take(&mut self.sealed).into();
+        all.extend(self.open.take().map(Open::into_announcement));
+        let only_number = matches!(all.last()?, Announcement::Diff(Diff { occupancy_only: true, .. }));
+        Some((since, all, if only_number { self.flush * OCCUPANCY_FLUSHES } else { self.flush }))
     }
 }
 
 impl Open {
-    fn after(prev: u64) -> Self {
-        Self { prev, rev: prev, count: 0, touched: BTreeMap::new(), bytes: 0, occupancy_only: false }
+    fn before(change: &Change) -> Self {
+        Self {
+            life: Arc::clone(&change.life),
+            prev: change.prev,
+            rev: change.prev,
+            count: 0,
+            touched: BTreeMap::new(),
+            bytes: 0,
+            occupancy_only: false,
+            everybody: false,
+        }
+    }
+
+    /// Whether nothing is missing between this and the change. Something may be if another node had the shard meanwhile.
+    fn goes_on_with(&self, change: &Change) -> bool {
+        self.life == change.life && (change.prev == self.rev || change.prev == 0 && self.count == 0)
     }
 
     fn forget(&mut self) {
@@ -164,18 +242,8 @@ impl Open {
         touched.here = here;
     }
 
-    /// The members are told again, after a time when only their number was. Too many to be told in one message are left
-    /// to be read: `prev` then is what nobody has.
-    fn begin_again(&mut self, members: &[Arc<Member>], bytes_max: usize) {
-        self.forget();
-        self.occupancy_only = false;
-        self.prev = self.rev;
-        if members.iter().map(|member| member.size()).sum::<usize>() <= bytes_max {
-            self.prev = 0;
-            for member in members {
-                self.touch(&What::Joined(Arc::clone(member)));
-            }
-        }
+    fn into_announcement(self) -> Announcement {
+        if self.everybody { Announcement::Everybody } else { Announcement::Diff(self.into_diff()) }
     }
 
     fn into_diff(self) -> Diff {

@@ -1,13 +1,16 @@
 //! The sessions of this node that have entered something, and those among them that broke off.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
 
-use fanfare_model::{SessionId, Tenant};
+use fanfare_model::{SessionId, Tenant, Topic, UserId};
 use parking_lot::Mutex;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-type Name = (Tenant, SessionId);
+/// A session.
+pub(crate) type Name = (Tenant, SessionId);
 
 /// Who is here.
 #[derive(Default)]
@@ -17,10 +20,29 @@ pub(crate) struct Roster {
 
 #[derive(Default)]
 struct Inner {
-    /// `None`: it is connected.
-    sessions: HashMap<Name, Option<Away>>,
+    sessions: HashMap<Name, Seat>,
     due: BinaryHeap<Reverse<(Instant, u64, Name)>>,
     absences: u64,
+}
+
+/// A session that has entered something.
+#[derive(Default)]
+struct Seat {
+    /// `None`: it is connected.
+    away: Option<Away>,
+    /// What it enters again if the engine has forgotten it; kept only where that may be.
+    entered: BTreeMap<Topic, Entered>,
+}
+
+/// As what a session has entered a topic.
+#[derive(Debug, Clone)]
+pub(crate) struct Entered {
+    /// Whose session it is.
+    pub(crate) user: Option<UserId>,
+    /// What the token says of the user.
+    pub(crate) info: Option<Arc<RawValue>>,
+    /// What the member says of itself.
+    pub(crate) data: Option<Box<RawValue>>,
 }
 
 /// An absence of a session.
@@ -37,7 +59,51 @@ pub(crate) struct Away {
 impl Roster {
     /// The session is about to enter something.
     pub(crate) fn is_here(&self, tenant: &Tenant, session: &SessionId) {
-        self.inner.lock().sessions.insert((tenant.clone(), session.clone()), None);
+        self.inner.lock().sessions.entry((tenant.clone(), session.clone())).or_default().away = None;
+    }
+
+    /// The session has entered a topic as this.
+    pub(crate) fn has_entered(&self, name: &Name, topic: &Topic, entered: Entered) {
+        if let Some(seat) = self.inner.lock().sessions.get_mut(name) {
+            seat.entered.insert(topic.clone(), entered);
+        }
+    }
+
+    /// The session says this of itself in a topic.
+    pub(crate) fn says(&self, name: &Name, topic: &Topic, data: Option<Box<RawValue>>) {
+        let mut inner = self.inner.lock();
+        if let Some(entered) = inner.sessions.get_mut(name).and_then(|seat| seat.entered.get_mut(topic)) {
+            entered.data = data;
+        }
+    }
+
+    /// The session is not in a topic any more.
+    pub(crate) fn has_left(&self, name: &Name, topic: &Topic) {
+        if let Some(seat) = self.inner.lock().sessions.get_mut(name) {
+            seat.entered.remove(topic);
+        }
+    }
+
+    /// The sessions of a user are in nothing any more.
+    pub(crate) fn has_left_all(&self, tenant: &Tenant, user: &UserId) {
+        let mut inner = self.inner.lock();
+        for (_, seat) in inner.sessions.iter_mut().filter(|((of, _), _)| of == tenant) {
+            seat.entered.retain(|_, entered| entered.user.as_ref() != Some(user));
+        }
+    }
+
+    /// Where every session is in.
+    pub(crate) fn all_entered(&self) -> Vec<(Name, Topic)> {
+        let inner = self.inner.lock();
+        let of = |(name, seat): (&Name, &Seat)| -> Vec<_> {
+            seat.entered.keys().map(|topic| (name.clone(), topic.clone())).collect()
+        };
+        inner.sessions.iter().flat_map(of).collect()
+    }
+
+    /// As what the session is in a topic, if it is.
+    pub(crate) fn entered(&self, name: &Name, topic: &Topic) -> Option<Entered> {
+        self.inner.lock().sessions.get(name)?.entered.get(topic).cloned()
     }
 
     /// The session broke off, or said goodbye. Says whether it had entered anything.
@@ -45,7 +111,7 @@ impl Roster {
         let name = (tenant.clone(), session.clone());
         let mut inner = self.inner.lock();
         let number = inner.absences + 1;
-        let away = inner.sessions.get_mut(&name)?;
+        let away = &mut inner.sessions.get_mut(&name)?.away;
         let now = Instant::now();
         let since = away.map_or(now, |away| away.since);
         let away = *away.insert(Away { since, for_good, number });
@@ -57,7 +123,7 @@ impl Roster {
     /// The session is back. Says whether it was away.
     pub(crate) fn is_back(&self, tenant: &Tenant, session: &SessionId) -> bool {
         let mut inner = self.inner.lock();
-        inner.sessions.get_mut(&(tenant.clone(), session.clone())).is_some_and(|away| away.take().is_some())
+        inner.sessions.get_mut(&(tenant.clone(), session.clone())).is_some_and(|seat| seat.away.take().is_some())
     }
 
     /// Whether the session may be in something.
@@ -73,7 +139,7 @@ impl Roster {
     /// The session is in nothing any more, unless it has come back since.
     pub(crate) fn forget(&self, name: &Name, away: Away) {
         let mut inner = self.inner.lock();
-        if inner.sessions.get(name) == Some(&Some(away)) {
+        if inner.sessions.get(name).is_some_and(|seat| seat.away == Some(away)) {
             inner.sessions.remove(name);
             if inner.sessions.is_empty() {
                 inner.sessions.shrink_to(64);
@@ -84,7 +150,7 @@ impl Roster {
 
     /// Whether this absence goes on.
     pub(crate) fn is_still_away(&self, name: &Name, away: Away) -> bool {
-        self.inner.lock().sessions.get(name) == Some(&Some(away))
+        self.inner.lock().sessions.get(name).is_some_and(|seat| seat.away == Some(away))
     }
 
     /// When the next absence is to be looked at.
@@ -98,10 +164,9 @@ impl Roster {
         while inner.due.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
             let Some(Reverse((_, number, name))) = inner.due.pop() else { break };
             // It may have come back, or be away another time.
-            if let Some(Some(away)) = inner.sessions.get(&name)
+            if let Some(away) = inner.sessions.get(&name).and_then(|seat| seat.away)
                 && away.number == number
             {
-                let away = *away;
                 return Some((name, away));
             }
         }

@@ -1,79 +1,47 @@
-//! What presence does by itself on a node: one task, which sleeps until the next thing is due.
+//! Taking out the sessions that stay away: one task, which sleeps until the next absence is to be looked at.
 
 use std::time::Duration;
 
-use fanfare_model::{SessionId, Tenant, TopicKey};
+use fanfare_model::TopicKey;
+use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::diff::SIGNAL;
+use crate::error::Error;
 use crate::handle::Inner;
-use crate::roster::Away;
+use crate::roster::{Away, Name};
 
 /// How long to wait before a session is taken out again, when the engine did not do it.
 const PAUSE: Duration = Duration::from_secs(1);
+/// So many sessions are taken out at once: each is some round trips to the engine.
+const AT_ONCE: usize = 64;
+/// How long to sleep when nothing is due.
+const LONG: Duration = Duration::from_secs(3600);
 
 impl Inner {
     /// Until `stop`.
     pub(crate) async fn tend(&self, stop: &CancellationToken) {
-        let every = self.options.heartbeat.get();
-        let mut heartbeat = Instant::now();
         loop {
             let now = Instant::now();
-            if now >= heartbeat {
-                heartbeat = now + every;
-                self.show_life().await;
-            }
-            self.announce(now).await;
-            while let Some((name, away)) = self.roster.take_due(now) {
-                self.take_out(name, away).await;
-            }
-            let due = [self.pending.next_due(), self.roster.next_due()].into_iter().flatten();
-            let next = due.fold(heartbeat, Instant::min);
+            let due = stream::iter(std::iter::from_fn(|| self.roster.take_due(now)));
+            due.for_each_concurrent(AT_ONCE, |(name, away)| self.take_out(name, away)).await;
+            let next = self.roster.next_due().unwrap_or(now + LONG);
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
-                () = self.news.notified() => {}
+                () = self.to_tend.notified() => {}
                 () = stop.cancelled() => return,
             }
         }
     }
 
-    /// Says that this node is alive, and then looks for those that are not.
-    async fn show_life(&self) {
-        let reaped = match self.engine.heartbeat(&self.holder, self.options.lease.get()).await {
-            Ok(()) => self.engine.reap(&self.holder).await,
-            Err(error) => Err(error),
-        };
-        match reaped {
-            Ok(0) => {}
-            Ok(reaped) => {
-                tracing::warn!(sessions = reaped, "took out the members of a dead node");
-                self.metrics.reaped.increment(reaped as u64);
-            }
-            Err(error) => tracing::warn!(error = %error, "presence could not be kept alive"),
-        }
-    }
-
-    async fn announce(&self, now: Instant) {
-        for (topic, diffs) in self.pending.take_due(now) {
-            for diff in diffs {
-                // One that is lost is noticed by the next.
-                if let Err(error) = self.bus.signal(&topic.tenant, &topic.topic, SIGNAL, diff.to_data()).await {
-                    tracing::warn!(topic = %topic.topic, error = %error, "a difference could not be announced");
-                }
-                self.metrics.diffs.increment(1);
-            }
-        }
-    }
-
     /// Takes a session that is away out of the topics whose grace time is over.
-    pub(crate) async fn take_out(&self, name: (Tenant, SessionId), away: Away) {
-        let _turn = self.taking_out.lock().await;
+    pub(crate) async fn take_out(&self, name: Name, away: Away) {
+        let _turn = self.turns.of(&name.1).await;
         if !self.roster.is_still_away(&name, away) {
             return;
         }
         let (tenant, session) = &name;
-        let topics = match self.engine.topics_in(tenant, session, &self.holder).await {
+        let topics = match self.engine.topics_in(tenant, session, &self.holder()).await {
             Ok(topics) => topics,
             Err(error) => return self.try_again(name, away, &error),
         };
@@ -90,9 +58,10 @@ impl Inner {
                 continue;
             }
             let topic = TopicKey::new(tenant.clone(), topic);
-            if let Err(error) = self.engine.leave(&topic, session, &self.holder).await {
+            if let Err(error) = self.engine.leave(&topic, session, &self.holder()).await {
                 return self.try_again(name, away, &error);
             }
+            self.roster.has_left(&name, &topic.topic);
         }
         if let Some(next) = next {
             return self.roster.look_again(name, away, next);
@@ -103,7 +72,7 @@ impl Inner {
         self.roster.forget(&name, away);
     }
 
-    fn try_again(&self, name: (Tenant, SessionId), away: Away, error: &crate::Error) {
+    fn try_again(&self, name: Name, away: Away, error: &Error) {
         tracing::warn!(error = %error, "a session that is away could not be taken out yet");
         self.roster.look_again(name, away, Instant::now() + PAUSE);
     }

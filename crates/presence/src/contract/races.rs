@@ -8,7 +8,7 @@ use fanfare_lifecycle::{Lifecycle, TaskKind};
 use parking_lot::Mutex;
 
 use super::{Bench, cases, shown, told, topic};
-use crate::engine::What;
+use crate::change::What;
 use crate::member::Members;
 
 cases! {
@@ -76,7 +76,7 @@ async fn a_snapshot_is_the_state_at_its_revision(bench: Bench) {
     let snapshots = beside_each_other(tasks).await.concat();
     let mut states: HashMap<u64, Vec<String>> = HashMap::new();
     let mut members = BTreeMap::new();
-    for change in bench.heard.changes(&a) {
+    for change in bench.changes(&a).await {
         match &change.what {
             What::Joined(member) => {
                 assert!(members.insert(member.id.clone(), Arc::clone(member)).is_none(), "{}", told(&change.what));
@@ -114,7 +114,7 @@ async fn a_storm_leaves_nobody_behind(bench: Bench) {
     for topic in &topics {
         assert_eq!(bench.occupancy(topic).await, crate::Occupancy::default());
         let mut balance: HashMap<String, i32> = HashMap::new();
-        for said in bench.heard.told(topic) {
+        for said in bench.told(topic).await {
             let (sign, id) = said.split_at(1);
             *balance.entry(id.to_owned()).or_default() += if sign == "+" { 1 } else { -1 };
             joins += u32::from(sign == "+");

@@ -8,7 +8,7 @@ use fanfare_model::{Tenant, Timestamp, Topic, TopicKey};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use serde::{Deserialize, Serialize};
 
-use super::note::{Note, Stay};
+use super::note::{Doubt, Note, Stay};
 use crate::member::Member;
 
 /// Bytes of fjall's cache: what is under way is written and hardly ever read.
@@ -19,7 +19,7 @@ const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 /// How far a stay has come in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Progress {
+pub(super) enum Stage {
     /// Its beginning is being written: it may be in the log.
     Beginning,
     /// Its beginning is in the log.
@@ -31,7 +31,7 @@ pub(super) enum Progress {
 /// A stay as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Record {
-    pub(super) progress: Progress,
+    pub(super) progress: Stage,
     /// When it came that far.
     pub(super) at: Timestamp,
     /// The number of the note that says so: what is in doubt was to be appended in this order.
@@ -94,7 +94,7 @@ impl Journal {
         let mode = if survives_machine { PersistMode::SyncData } else { PersistMode::Buffer };
         let mut batch = self.database.batch().durability(Some(mode));
         for note in notes {
-            let progress = if note.begins() { Progress::Beginning } else { Progress::Ending };
+            let progress = if note.begins() { Stage::Beginning } else { Stage::Ending };
             batch.insert(&self.stays, key(note), value(note, progress));
         }
         Ok(batch.commit()?)
@@ -105,7 +105,7 @@ impl Journal {
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
         for note in notes {
             if note.begins() {
-                batch.insert(&self.stays, key(note), value(note, Progress::Begun));
+                batch.insert(&self.stays, key(note), value(note, Stage::Begun));
             } else {
                 batch.remove(&self.stays, key(note));
             }
@@ -125,7 +125,7 @@ fn read_key(key: &[u8]) -> Result<(TopicKey, Stay), Box<dyn std::error::Error + 
     Ok((TopicKey::new(Tenant::new(part()?)?, Topic::new(part()?)?), Arc::from(part()?)))
 }
 
-fn value(note: &Note, progress: Progress) -> Vec<u8> {
+fn value(note: &Note, progress: Stage) -> Vec<u8> {
     let number = note.number.unwrap_or_default();
     let record = Record { progress, at: note.at, number, member: note.member.clone() };
     serde_json::to_vec(&record).expect("it is made of what JSON can say")
@@ -135,12 +135,12 @@ impl Left {
     /// What may be in the log or not, if anything may.
     pub(super) fn doubtful(&self) -> Option<Note> {
         match self.record.progress {
-            Progress::Beginning => {
+            Stage::Beginning => {
                 let happening = if self.record.member.is_some() { Happening::Join } else { Happening::Occupied };
                 Some(self.note(happening, self.record.at))
             }
-            Progress::Begun => None,
-            Progress::Ending => Some(self.end(self.record.at)),
+            Stage::Begun => None,
+            Stage::Ending => Some(self.end(self.record.at)),
         }
         .map(|note| Note { number: Some(self.record.number), ..note })
     }
@@ -151,6 +151,6 @@ impl Left {
 
     fn note(&self, happening: Happening, at: Timestamp) -> Note {
         let (topic, stay, member) = (self.topic.clone(), Arc::clone(&self.stay), self.record.member.clone());
-        Note { topic, happening, stay, member, at, number: None }
+        Note { topic, happening, stay, member, at, number: None, origin: None, doubt: Doubt::None }
     }
 }

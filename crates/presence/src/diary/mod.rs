@@ -1,9 +1,11 @@
 //! What happens in topics whose policy wants it logged ([`fanfare_bus::PresencePolicy::log`]): each join and leave once,
 //! in order, also when the process is killed.
 //!
-//! One queue and one writer. Before a stay's beginning or end is appended to its topic the [`Journal`] says so, and after
-//! that it says that it was. What it still holds when the process starts again are the stays that a killed process has
-//! left: they are ended, and what may have been appended before is looked for first.
+//! One queue and one writer. Where the engine outlives the node a change makes the ids of its events itself, and stays in
+//! the feed until they are logged: whoever owns the shard then writes them again, and finds what is there already. Where
+//! everything is forgotten with the process there is a journal: before a stay's beginning or end is appended to its topic the
+//! [`Journal`] says so, and after that it says that it was. What it still holds when the process starts again are the stays
+//! that a killed process has left: they are ended, and what may have been appended before is looked for first.
 
 mod journal;
 mod note;
@@ -12,18 +14,20 @@ mod write;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use fanfare_bus::Happening;
-use fanfare_model::{Clock, Timestamp, TopicKey};
+use fanfare_bus::{Happening, PresencePolicy};
+use fanfare_model::{Clock, TopicKey};
 use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::engine::{Change, What};
+use crate::change::{Change, What};
 use crate::member::Member;
 use crate::metrics::LOG_WAITING;
-use note::{Note, Stay, new_stay};
+use crate::progress::Progress;
+pub(crate) use note::Origin;
+use note::{Doubt, Note, Stay, name_of, new_stay};
+pub(crate) use write::Desk;
 
 /// What is to be logged, and what is under way.
 pub(crate) struct Diary {
@@ -31,20 +35,18 @@ pub(crate) struct Diary {
     queue: Mutex<Queue>,
     /// Rung when something is put in the queue.
     news: Notify,
-    /// How many notes of this process were ever written.
-    written: watch::Sender<u64>,
+    /// How many notes are in the queue.
+    left: watch::Sender<usize>,
     /// Whether somebody writes, or will when the journal is open.
     runs: AtomicBool,
+    /// Whether the changes are there again when this process is not.
+    outlives_node: bool,
     waiting: Gauge,
 }
 
 #[derive(Default)]
 struct Queue {
     notes: VecDeque<Note>,
-    /// How many of them, the first ones, an earlier process has left.
-    left: usize,
-    /// How many notes of this process were ever put in it.
-    noted: u64,
     /// The number of the next note that is written.
     next_number: u64,
     stays: HashMap<TopicKey, Stays>,
@@ -59,9 +61,9 @@ struct Stays {
 }
 
 impl Diary {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        let (queue, news, written) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
-        Self { clock, queue, news, written, runs: AtomicBool::new(false), waiting: gauge!(LOG_WAITING) }
+    pub(crate) fn new(clock: Arc<dyn Clock>, outlives_node: bool) -> Self {
+        let (queue, news, left) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
+        Self { clock, queue, news, left, runs: AtomicBool::new(false), outlives_node, waiting: gauge!(LOG_WAITING) }
     }
 
     /// [`Diary::run`] is about to be called.
@@ -69,100 +71,110 @@ impl Diary {
         self.runs.store(true, Ordering::Release);
     }
 
+    /// Whether somebody writes, or will.
+    pub(crate) fn runs(&self) -> bool {
+        self.runs.load(Ordering::Acquire)
+    }
+
     /// How many notes wait to be written.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.lock().notes.len()
     }
 
+    /// Waits until fewer than `most` notes wait.
+    pub(crate) async fn has_room(&self, most: usize) {
+        if self.waiting() >= most {
+            // The sender is in here.
+            drop(self.left.subscribe().wait_for(|left| *left < most).await);
+        }
+    }
+
     /// Notes what is wanted of a change. Of one topic they come in order.
-    pub(crate) fn note(&self, change: &Change) {
-        let log = &change.policy.log;
+    pub(crate) fn note(&self, change: &Change, policy: &PresencePolicy, origin: Origin, progress: &Progress) {
+        let log = &policy.log;
         if log.is_empty() {
             return;
         }
-        let of_members = log.contains(&Happening::Join) || log.contains(&Happening::Leave);
-        let of_topic = log.contains(&Happening::Occupied) || log.contains(&Happening::Vacated);
-        let at = self.clock.now();
-        let mut queue = self.queue.lock();
-        match &change.what {
-            What::Updated(_) => {}
+        let happens = match &change.what {
+            What::Updated(_) => return,
             What::Joined(member) => {
-                if of_topic && change.count == 1 {
-                    queue.begin(&change.topic, None, at);
-                }
-                if of_members {
-                    queue.begin(&change.topic, Some(member), at);
-                }
+                [(change.count == 1).then_some((Happening::Occupied, None)), Some((Happening::Join, Some(member)))]
             }
             What::Left(member) => {
-                if of_members {
-                    queue.end(&change.topic, Some(member), at);
+                [Some((Happening::Leave, Some(member))), (change.count == 0).then_some((Happening::Vacated, None))]
+            }
+        };
+        let mut queue = self.queue.lock();
+        for (happening, member) in happens.into_iter().flatten() {
+            // The other end of a stay is noted as well, so that the journal has it.
+            let stay = match happening {
+                _ if self.outlives_node => log.contains(&happening).then(|| name_of(change)),
+                Happening::Join | Happening::Occupied => {
+                    let is_wanted = log.contains(&happening) || log.contains(&other_end(happening));
+                    is_wanted.then(|| queue.begin(&change.topic, member))
                 }
-                if of_topic && change.count == 0 {
-                    queue.end(&change.topic, None, at);
-                }
+                Happening::Leave | Happening::Vacated => queue.end(&change.topic, member),
+            };
+            if let Some(stay) = stay {
+                progress.to_log(origin.shard, origin.position);
+                let (topic, at, member) = (change.topic.clone(), change.at, member.cloned());
+                let doubt = if origin.doubtful { Doubt::Inherited } else { Doubt::None };
+                let (number, origin) = (None, Some(origin));
+                queue.notes.push_back(Note { topic, happening, stay, member, at, number, origin, doubt });
             }
         }
+        self.left.send_replace(queue.notes.len());
         drop(queue);
         self.news.notify_one();
     }
+}
 
-    /// Waits until everything that was noted so far is logged, but no longer than `patience`; says whether it is. Does
-    /// not wait if nobody writes.
-    pub(crate) async fn caught_up(&self, patience: Duration) -> bool {
-        if !self.runs.load(Ordering::Acquire) {
-            return true;
-        }
-        let noted = self.queue.lock().noted;
-        let mut written = self.written.subscribe();
-        tokio::time::timeout(patience, written.wait_for(|written| *written >= noted)).await.is_ok()
+fn other_end(happening: Happening) -> Happening {
+    match happening {
+        Happening::Join => Happening::Leave,
+        Happening::Leave => Happening::Join,
+        Happening::Occupied => Happening::Vacated,
+        Happening::Vacated => Happening::Occupied,
     }
 }
 
 impl Queue {
-    fn begin(&mut self, topic: &TopicKey, member: Option<&Arc<Member>>, at: Timestamp) {
+    /// A stay begins: that of a member, or the topic's own.
+    fn begin(&mut self, topic: &TopicKey, member: Option<&Arc<Member>>) -> Stay {
         let stay = new_stay();
         let stays = self.stays.entry(topic.clone()).or_default();
         match member {
             Some(member) => drop(stays.members.insert(member.id.clone(), Arc::clone(&stay))),
             None => stays.own = Some(Arc::clone(&stay)),
         }
-        let happening = if member.is_some() { Happening::Join } else { Happening::Occupied };
-        self.push(Note { topic: topic.clone(), happening, stay, member: member.cloned(), at, number: None });
+        stay
     }
 
-    fn end(&mut self, topic: &TopicKey, member: Option<&Arc<Member>>, at: Timestamp) {
-        let Some(stays) = self.stays.get_mut(topic) else { return };
-        let (stay, happening) = match member {
-            Some(member) => (stays.members.remove(&member.id), Happening::Leave),
-            None => (stays.own.take(), Happening::Vacated),
+    /// It ends, if it has begun.
+    fn end(&mut self, topic: &TopicKey, member: Option<&Arc<Member>>) -> Option<Stay> {
+        let stays = self.stays.get_mut(topic)?;
+        let stay = match member {
+            Some(member) => stays.members.remove(&member.id),
+            None => stays.own.take(),
         };
         if stays.own.is_none() && stays.members.is_empty() {
             self.stays.remove(topic);
         }
-        if let Some(stay) = stay {
-            self.push(Note { topic: topic.clone(), happening, stay, member: member.cloned(), at, number: None });
-        }
-    }
-
-    fn push(&mut self, note: Note) {
-        self.noted += 1;
-        self.notes.push_back(note);
+        stay
     }
 
     /// Puts what an earlier process has left before all others.
     fn put_first(&mut self, left: Vec<Note>) {
-        self.left += left.len();
         for note in left.into_iter().rev() {
             self.notes.push_front(note);
         }
     }
 
-    /// The first ones need not be tried again; says how many of them are of this process.
-    fn strike(&mut self, count: usize) -> u64 {
+    /// The first ones need not be tried again. The next ones, so many that were `tried`, may be in the log.
+    fn strike(&mut self, count: usize, tried: usize) {
         self.notes.drain(..count);
-        let left = self.left.min(count);
-        self.left -= left;
-        (count - left) as u64
+        for note in self.notes.iter_mut().take(tried - count).filter(|note| note.doubt == Doubt::None) {
+            note.doubt = Doubt::Tried;
+        }
     }
 }

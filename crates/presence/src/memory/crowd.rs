@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use fanfare_bus::{Per, PresencePolicy};
+use fanfare_bus::PresencePolicy;
 use fanfare_model::{SessionId, TopicKey, UserId};
 use serde_json::value::RawValue;
 
 use super::index::Index;
-use crate::engine::{Change, Edit, Enter, Holder, Telling, What};
+use crate::change::{Telling, What};
+use crate::engine::{Edit, Enter, Holder};
 use crate::error::Error;
 use crate::member::{Member, Members, Occupancy};
 
@@ -23,17 +24,19 @@ pub(super) enum Unseat<'a> {
     HeldBy(&'a [Holder]),
 }
 
-/// What a member is called: its session, or its user where users are members.
-pub(super) fn member_id(enter: &Enter) -> Result<Arc<str>, Error> {
-    match (enter.policy.per, &enter.user) {
-        (Per::Connection, _) => Ok(Arc::from(enter.session.as_str())),
-        (Per::User, Some(user)) => Ok(Arc::from(user.as_str())),
-        (Per::User, None) => Err(Error::NeedsUser { kind: enter.topic.topic.kind().to_owned() }),
-    }
+/// One revision of a crowd, as it is told of.
+pub(super) struct Step {
+    pub(super) rev: u64,
+    pub(super) prev: u64,
+    pub(super) count: u64,
+    pub(super) what: What,
+    pub(super) telling: Telling,
 }
 
+/// Who is told of each.
+pub(super) type Tell<'a> = &'a mut dyn FnMut(Step);
+
 pub(super) struct Crowd {
-    topic: TopicKey,
     policy: Arc<PresencePolicy>,
     rev: u64,
     /// Where it began: the change after it begins with nobody.
@@ -58,9 +61,8 @@ struct Seat {
 }
 
 impl Crowd {
-    pub(super) fn new(topic: TopicKey, policy: Arc<PresencePolicy>, floor: u64) -> Self {
+    pub(super) fn new(policy: Arc<PresencePolicy>, floor: u64) -> Self {
         Self {
-            topic,
             policy,
             rev: floor,
             floor,
@@ -87,16 +89,24 @@ impl Crowd {
         self.seats.get(session).is_some_and(|seat| seat.holder == *holder)
     }
 
+    /// The session is held by `holder` from now on; the member that it is, if it is one.
+    pub(super) fn adopt(&mut self, session: &SessionId, holder: &Holder) -> Option<Arc<Member>> {
+        let seat = self.seats.get_mut(session)?;
+        seat.holder = holder.clone();
+        self.members.get(&seat.member).map(|seated| Arc::clone(&seated.member))
+    }
+
     pub(super) fn occupancy(&self) -> Occupancy {
         Occupancy { count: self.members.len() as u64, users: self.users }
     }
 
     /// `id` is what the member is called, `is_first` whether this is the first session of its user here.
-    pub(super) fn enter(&mut self, enter: &Enter, id: &Arc<str>, is_first: bool, tell: &mut dyn FnMut(&Change)) {
+    pub(super) fn enter(&mut self, enter: &Enter, id: &str, is_first: bool, tell: Tell<'_>) {
+        self.policy = Arc::clone(&enter.policy);
         self.users += u64::from(is_first);
         let is_new = !self.seats.contains_key(&enter.session);
         let seat = self.seats.entry(enter.session.clone()).or_insert_with(|| Seat {
-            member: Arc::clone(id),
+            member: Arc::from(id),
             user: enter.user.clone(),
             holder: enter.holder.clone(),
         });
@@ -104,53 +114,33 @@ impl Crowd {
         // A session stays the member that it is.
         let id = &Arc::clone(&seat.member);
         let Some(known) = self.members.get_mut(id) else {
-            let member = Arc::new(Member {
-                id: String::from(&**id),
-                user: enter.user.clone(),
-                info: enter.info.clone(),
-                data: enter.data.clone(),
-                since: enter.now,
-            });
+            let member = Arc::new(enter.member(id, None, true));
             self.members.insert(Arc::clone(id), Seated { member: Arc::clone(&member), seats: 1 });
-            return self.changed(What::Joined(member), &enter.holder, tell);
+            return self.changed(What::Joined(member), tell);
         };
         known.seats += u32::from(is_new);
-        // A further session of a user that says nothing takes nothing back.
-        let data = if is_new { enter.data.clone().or_else(|| known.member.data.clone()) } else { enter.data.clone() };
-        let info = enter.info.clone().or_else(|| known.member.info.clone());
-        let member = Member { info, data, ..Member::clone(&known.member) };
+        let member = enter.member(id, Some(&known.member), is_new);
         if member != *known.member {
             known.member = Arc::new(member);
             let what = What::Updated(Arc::clone(&known.member));
-            self.changed(what, &enter.holder, tell);
+            self.changed(what, tell);
         }
     }
 
-    pub(super) fn update(
-        &mut self,
-        session: &SessionId,
-        change: Edit<'_>,
-        tell: &mut dyn FnMut(&Change),
-    ) -> Result<(), Error> {
+    pub(super) fn update(&mut self, session: &SessionId, change: Edit<'_>, tell: Tell<'_>) -> Result<(), Error> {
         let seat = self.seats.get(session).ok_or(Error::NotMember)?;
         let known = self.members.get_mut(&seat.member).ok_or(Error::NotMember)?;
         let data = change(known.member.data.as_deref())?;
         if data.as_deref().map(RawValue::get) != known.member.data.as_deref().map(RawValue::get) {
             known.member = Arc::new(Member { data, ..Member::clone(&known.member) });
-            let (what, holder) = (What::Updated(Arc::clone(&known.member)), seat.holder.clone());
-            self.changed(what, &holder, tell);
+            let what = What::Updated(Arc::clone(&known.member));
+            self.changed(what, tell);
         }
         Ok(())
     }
 
-    /// Takes seats away on `account`; says how many they were.
-    pub(super) fn unseat(
-        &mut self,
-        whom: &Unseat<'_>,
-        account: &Holder,
-        index: &Index,
-        tell: &mut dyn FnMut(&Change),
-    ) -> usize {
+    /// Takes seats in `topic` away; says how many they were.
+    pub(super) fn unseat(&mut self, topic: &TopicKey, whom: &Unseat<'_>, index: &Index, tell: Tell<'_>) -> usize {
         let sessions: Vec<SessionId> = match whom {
             Unseat::Session(session, holder) if self.is_held(session, holder) => vec![SessionId::clone(session)],
             Unseat::Session(..) => return 0,
@@ -159,14 +149,14 @@ impl Crowd {
         };
         for session in &sessions {
             let Some(seat) = self.seats.remove(session) else { continue };
-            let was_last = index.unseated(&self.topic.tenant, &self.topic.topic, session, seat.user.as_ref());
+            let was_last = index.unseated(&topic.tenant, &topic.topic, session, seat.user.as_ref());
             self.users -= u64::from(was_last);
             let Some(known) = self.members.get_mut(&seat.member) else { continue };
             known.seats -= 1;
             if known.seats == 0
                 && let Some(Seated { member, .. }) = self.members.remove(&seat.member)
             {
-                self.changed(What::Left(member), account, tell);
+                self.changed(What::Left(member), tell);
             }
         }
         sessions.len()
@@ -177,31 +167,13 @@ impl Crowd {
     }
 
     /// Counts a revision and tells of it.
-    fn changed(&mut self, what: What, holder: &Holder, tell: &mut dyn FnMut(&Change)) {
+    fn changed(&mut self, what: What, tell: Tell<'_>) {
         let prev = if self.rev == self.floor { 0 } else { self.rev };
         self.rev += 1;
-        let (count, most) = (self.members.len() as u64, self.policy.members_max);
-        let telling = if count > most {
-            self.occupancy_only = true;
-            Telling::Occupancy
-        } else if !self.occupancy_only {
-            Telling::Members
-        } else if count <= most - most.div_ceil(10) {
-            self.occupancy_only = false;
-            Telling::MembersAgain(self.members.values().map(|seated| Arc::clone(&seated.member)).collect())
-        } else {
-            Telling::Occupancy
-        };
-        tell(&Change {
-            topic: self.topic.clone(),
-            policy: Arc::clone(&self.policy),
-            holder: holder.clone(),
-            rev: self.rev,
-            prev,
-            count,
-            what,
-            telling,
-        });
+        let count = self.members.len() as u64;
+        let telling = Telling::of(count, self.policy.members_max, self.occupancy_only);
+        self.occupancy_only = telling == Telling::Occupancy;
+        tell(Step { rev: self.rev, prev, count, what, telling });
     }
 
     pub(super) fn page(&self, after: Option<&str>, limit: usize, bytes_max: usize) -> Members {

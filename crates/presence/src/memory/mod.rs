@@ -3,82 +3,132 @@
 //! Several holders can share it, so that it keeps the whole contract; in one process there is one.
 
 mod crowd;
+mod feed;
 mod index;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use fanfare_model::{SessionId, Tenant, Topic, TopicKey, UserId};
+use fanfare_cluster::Fence;
+use fanfare_model::{Clock, SessionId, SystemClock, Tenant, Topic, TopicKey, UserId};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::engine::{Change, Done, Edit, Enter, Hear, Holder, Presence};
+use crate::change::Change;
+use crate::engine::{Adopted, Done, Edit, Enter, Holder, Presence};
 use crate::error::Error;
 use crate::member::{Members, Occupancy};
-use crowd::{Crowd, Unseat};
+use crowd::{Crowd, Step, Unseat};
+use feed::Feed;
 use index::Index;
 
 /// So many locks: changes of topics of different shards do not wait for each other.
 const SHARDS: usize = 16;
 
 /// Who is where, as long as the process lives.
-#[derive(Default)]
 pub struct MemoryPresence {
-    shards: [Mutex<Shard>; SHARDS],
-    hasher: RandomState,
+    shards: [Shard; SHARDS],
     index: Index,
     seats: AtomicUsize,
     leases: RwLock<HashMap<Holder, Instant>>,
-    hear: OnceLock<Weak<dyn Hear>>,
+    clock: Arc<dyn Clock>,
+    life: Arc<str>,
+    outlives_node: bool,
 }
 
 /// A part of the topics.
 #[derive(Default)]
 struct Shard {
+    inner: Mutex<Inner>,
+    /// Rung when something is put in the feed.
+    news: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
     crowds: HashMap<TopicKey, Crowd>,
     /// The highest revision of any topic that was forgotten: where one that comes back goes on, so that its revisions
     /// never repeat.
     floor: u64,
+    feed: Feed,
+}
+
+impl Default for MemoryPresence {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl MemoryPresence {
     /// Nobody is anywhere.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_clock(Arc::new(SystemClock))
     }
 
-    fn shard(&self, topic: &TopicKey) -> &Mutex<Shard> {
-        let hash = self.hasher.hash_one(topic);
-        #[expect(clippy::cast_possible_truncation, reason = "only a choice of one of a few")]
-        &self.shards[hash as usize % SHARDS]
-    }
-
-    fn tell(&self, change: &Change) {
-        if let Some(hear) = self.hear.get().and_then(Weak::upgrade) {
-            hear.changed(change);
+    /// As [`MemoryPresence::new`], with a clock of one's own.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Shard::default()),
+            index: Index::default(),
+            seats: AtomicUsize::new(0),
+            leases: RwLock::default(),
+            clock,
+            life: Arc::from(SessionId::generate().as_str()),
+            outlives_node: false,
         }
+    }
+
+    /// For several nodes of one process, each of which may end before the others.
+    pub fn shared(clock: Arc<dyn Clock>) -> Self {
+        Self { outlives_node: true, ..Self::with_clock(clock) }
+    }
+
+    fn shard(&self, topic: &TopicKey) -> &Shard {
+        &self.shards[usize::from(self.shard_of(topic))]
+    }
+
+    /// What is told of one step in `topic`.
+    fn change(&self, topic: &TopicKey, step: Step) -> Change {
+        let Step { rev, prev, count, what, telling } = step;
+        let (topic, life, at) = (topic.clone(), Arc::clone(&self.life), self.clock.now());
+        Change { topic, life, rev, prev, count, at, what, telling }
     }
 
     fn enter_now(&self, enter: &Enter) -> Result<Done, Error> {
         self.keep_alive(&enter.holder, enter.limits.lease);
-        let mut shard = self.shard(&enter.topic).lock();
-        let Shard { crowds, floor } = &mut *shard;
+        let shard = self.shard(&enter.topic);
+        let mut inner = shard.inner.lock();
+        let Inner { crowds, floor, feed } = &mut *inner;
         let known = crowds.get(&enter.topic).is_some_and(|crowd| crowd.has(&enter.session));
-        let id = crowd::member_id(enter)?;
+        let id = enter.member_id()?;
         if !known {
+            if feed.len() >= enter.limits.waiting_max {
+                return Err(Error::Full);
+            }
             self.take_seat(enter)?;
         }
-        let crowd = crowds
-            .entry(enter.topic.clone())
-            .or_insert_with(|| Crowd::new(enter.topic.clone(), Arc::clone(&enter.policy), *floor));
-        let (before, is_first) = (crowd.rev(), !known && self.index.seated(enter));
-        crowd.enter(enter, &id, is_first, &mut |change| self.tell(change));
-        Ok(Done { rev: crowd.rev(), changed: crowd.rev() != before })
+        let crowd = crowds.entry(enter.topic.clone()).or_insert_with(|| Crowd::new(Arc::clone(&enter.policy), *floor));
+        let mut done = Done { rev: crowd.rev(), changed: false, position: 0 };
+        let is_first = !known && self.index.seated(enter);
+        crowd.enter(enter, id, is_first, &mut |step| done.is(feed, self.change(&enter.topic, step)));
+        drop(inner);
+        Ok(done.told(&shard.news))
+    }
+
+    fn update_now(&self, topic: &TopicKey, session: &SessionId, change: Edit<'_>) -> Result<Done, Error> {
+        let shard = self.shard(topic);
+        let mut inner = shard.inner.lock();
+        let Inner { crowds, feed, .. } = &mut *inner;
+        let crowd = crowds.get_mut(topic).ok_or(Error::NotMember)?;
+        let mut done = Done { rev: crowd.rev(), changed: false, position: 0 };
+        crowd.update(session, change, &mut |step| done.is(feed, self.change(topic, step)))?;
+        drop(inner);
+        Ok(done.told(&shard.news))
     }
 
     /// A holder that enters somewhere before its first sign of life is alive.
@@ -102,29 +152,31 @@ impl MemoryPresence {
 
     /// Takes the seats that `whom` names out of a topic, and says how many they were. A topic without members is
     /// forgotten.
-    fn unseat(&self, topic: &TopicKey, whom: &Unseat<'_>, account: &Holder) -> (Done, usize) {
-        let mut shard = self.shard(topic).lock();
-        let Shard { crowds, floor } = &mut *shard;
-        let Some(crowd) = crowds.get_mut(topic) else { return (Done { rev: *floor, changed: false }, 0) };
-        let before = crowd.rev();
-        let removed = crowd.unseat(whom, account, &self.index, &mut |change| self.tell(change));
+    fn unseat(&self, topic: &TopicKey, whom: &Unseat<'_>) -> (Done, usize) {
+        let shard = self.shard(topic);
+        let mut inner = shard.inner.lock();
+        let Inner { crowds, floor, feed } = &mut *inner;
+        let mut done = Done { rev: *floor, changed: false, position: 0 };
+        let Some(crowd) = crowds.get_mut(topic) else { return (done, 0) };
+        done.rev = crowd.rev();
+        let removed = crowd.unseat(topic, whom, &self.index, &mut |step| done.is(feed, self.change(topic, step)));
         self.seats.fetch_sub(removed, Ordering::Relaxed);
-        let rev = crowd.rev();
         if crowd.is_empty() {
-            *floor = rev.max(*floor);
+            *floor = crowd.rev().max(*floor);
             crowds.remove(topic);
             if crowds.is_empty() {
                 crowds.shrink_to_fit();
             }
         }
-        (Done { rev, changed: rev != before }, removed)
+        drop(inner);
+        (done.told(&shard.news), removed)
     }
 
     fn members_now(&self, topic: &TopicKey, after: Option<&str>, limit: usize, bytes_max: usize) -> Members {
-        let shard = self.shard(topic).lock();
-        match shard.crowds.get(topic) {
+        let inner = self.shard(topic).inner.lock();
+        match inner.crowds.get(topic) {
             Some(crowd) => crowd.page(after, limit, bytes_max),
-            None => Members { rev: shard.floor, ..Members::default() },
+            None => Members { rev: inner.floor, ..Members::default() },
         }
     }
 
@@ -143,19 +195,51 @@ impl MemoryPresence {
         }
         let mut reaped = 0;
         for shard in &self.shards {
-            let topics: Vec<TopicKey> = shard.lock().crowds.keys().cloned().collect();
+            let topics: Vec<TopicKey> = shard.inner.lock().crowds.keys().cloned().collect();
             for topic in topics {
-                reaped += self.unseat(&topic, &Unseat::HeldBy(&dead), account).1;
+                reaped += self.unseat(&topic, &Unseat::HeldBy(&dead)).1;
             }
         }
         reaped
     }
+
+    async fn feed_now(&self, shard: u16, after: u64, limit: usize, wait: Duration) -> Vec<(u64, Change)> {
+        let Some(shard) = self.shards.get(usize::from(shard)) else { return Vec::new() };
+        let until = Instant::now() + wait;
+        loop {
+            let news = shard.news.notified();
+            let changes = shard.inner.lock().feed.after(after, limit);
+            if !changes.is_empty() || tokio::time::timeout_at(until, news).await.is_err() {
+                return changes;
+            }
+        }
+    }
+}
+
+impl Done {
+    /// It comes to this change, which goes to the feed.
+    fn is(&mut self, feed: &mut Feed, change: Change) {
+        self.rev = change.rev;
+        self.changed = true;
+        self.position = feed.push(change);
+    }
+
+    /// Tells who waits for the feed.
+    fn told(self, news: &Notify) -> Self {
+        if self.changed {
+            news.notify_waiters();
+        }
+        self
+    }
 }
 
 impl Presence for MemoryPresence {
-    fn connect(&self, hear: Weak<dyn Hear>) {
-        let connected = self.hear.set(hear).is_ok();
-        debug_assert!(connected, "an engine has one listener");
+    fn outlives_node(&self) -> bool {
+        self.outlives_node
+    }
+
+    fn shards(&self) -> u16 {
+        u16::try_from(SHARDS).expect("they are few")
     }
 
     fn enter(&self, enter: Enter) -> BoxFuture<'_, Result<Done, Error>> {
@@ -168,14 +252,7 @@ impl Presence for MemoryPresence {
         session: &'a SessionId,
         change: Edit<'a>,
     ) -> BoxFuture<'a, Result<Done, Error>> {
-        async move {
-            let mut shard = self.shard(topic).lock();
-            let crowd = shard.crowds.get_mut(topic).ok_or(Error::NotMember)?;
-            let before = crowd.rev();
-            crowd.update(session, change, &mut |change| self.tell(change))?;
-            Ok(Done { rev: crowd.rev(), changed: crowd.rev() != before })
-        }
-        .boxed()
+        async move { self.update_now(topic, session, change) }.boxed()
     }
 
     fn leave<'a>(
@@ -184,7 +261,7 @@ impl Presence for MemoryPresence {
         session: &'a SessionId,
         holder: &'a Holder,
     ) -> BoxFuture<'a, Result<Done, Error>> {
-        async move { Ok(self.unseat(topic, &Unseat::Session(session, holder), holder).0) }.boxed()
+        async move { Ok(self.unseat(topic, &Unseat::Session(session, holder)).0) }.boxed()
     }
 
     fn members<'a>(
@@ -198,7 +275,7 @@ impl Presence for MemoryPresence {
     }
 
     fn occupancy<'a>(&'a self, topics: &'a [TopicKey]) -> BoxFuture<'a, Result<Vec<Occupancy>, Error>> {
-        let of = |topic| self.shard(topic).lock().crowds.get(topic).map(Crowd::occupancy).unwrap_or_default();
+        let of = |topic| self.shard(topic).inner.lock().crowds.get(topic).map(Crowd::occupancy).unwrap_or_default();
         async move { Ok(topics.iter().map(of).collect()) }.boxed()
     }
 
@@ -216,8 +293,8 @@ impl Presence for MemoryPresence {
             let mut topics = self.index.topics_of_session(tenant, session);
             topics.retain(|topic| {
                 let topic = TopicKey::new(tenant.clone(), topic.clone());
-                let shard = self.shard(&topic).lock();
-                shard.crowds.get(&topic).is_some_and(|crowd| crowd.is_held(session, holder))
+                let inner = self.shard(&topic).inner.lock();
+                inner.crowds.get(&topic).is_some_and(|crowd| crowd.is_held(session, holder))
             });
             topics.sort();
             Ok(topics)
@@ -225,30 +302,71 @@ impl Presence for MemoryPresence {
         .boxed()
     }
 
-    fn remove_user<'a>(
+    fn adopt<'a>(
         &'a self,
         tenant: &'a Tenant,
-        user: &'a UserId,
+        session: &'a SessionId,
         holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<usize, Error>> {
+    ) -> BoxFuture<'a, Result<Vec<Adopted>, Error>> {
+        async move {
+            let mut topics = self.index.topics_of_session(tenant, session);
+            topics.sort();
+            let adopt = |topic: Topic| {
+                let key = TopicKey::new(tenant.clone(), topic);
+                let mut inner = self.shard(&key).inner.lock();
+                let member = inner.crowds.get_mut(&key)?.adopt(session, holder)?;
+                Some((key.topic, member))
+            };
+            Ok(topics.into_iter().filter_map(adopt).collect())
+        }
+        .boxed()
+    }
+
+    fn remove_user<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<usize, Error>> {
         async move {
             let topics = self.index.topics_of_user(tenant, user).into_iter();
-            let removed =
-                topics.map(|topic| self.unseat(&TopicKey::new(tenant.clone(), topic), &Unseat::User(user), holder).1);
+            let removed = topics.map(|topic| self.unseat(&TopicKey::new(tenant.clone(), topic), &Unseat::User(user)).1);
             Ok(removed.filter(|removed| *removed > 0).count())
         }
         .boxed()
     }
 
-    fn heartbeat<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Result<(), Error>> {
+    fn heartbeat<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Result<bool, Error>> {
         async move {
-            self.leases.write().insert(holder.clone(), Instant::now() + lease);
-            Ok(())
+            let now = Instant::now();
+            let before = self.leases.write().insert(holder.clone(), now + lease);
+            Ok(before.is_some_and(|until| until > now))
         }
         .boxed()
     }
 
     fn reap<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<usize, Error>> {
         async move { Ok(self.reap_now(holder)) }.boxed()
+    }
+
+    fn feed(
+        &self,
+        shard: u16,
+        after: u64,
+        limit: usize,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<Vec<(u64, Change)>, Error>> {
+        self.feed_now(shard, after, limit, wait).map(Ok).boxed()
+    }
+
+    fn fed(&self, shard: u16, fence: Fence, upto: u64) -> BoxFuture<'_, Result<bool, Error>> {
+        async move {
+            let shard = self.shards.get(usize::from(shard));
+            Ok(shard.is_some_and(|shard| shard.inner.lock().feed.forget(fence, upto)))
+        }
+        .boxed()
+    }
+
+    fn fed_position(&self, shard: u16) -> BoxFuture<'_, Result<u64, Error>> {
+        async move {
+            let shard = self.shards.get(usize::from(shard));
+            Ok(shard.map_or(0, |shard| shard.inner.lock().feed.fed()))
+        }
+        .boxed()
     }
 }

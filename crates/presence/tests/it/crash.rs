@@ -7,13 +7,14 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use fanfare_bus::{Bus, Hub, HubOptions, LocalBroker};
+use fanfare_cluster::MemoryLeases;
 use fanfare_history::embedded::{EmbeddedLog, Options as LogOptions};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::SystemClock;
 use fanfare_presence::memory::MemoryPresence;
 use fanfare_presence::{Handle, Options};
 
-use crate::support::{clock, key, log, memory_log, policies, session, shown, who};
+use crate::support::{clock, cluster, key, log, memory_log, policies, session, shown, who};
 
 const CHILD: &str = "FANFARE_PRESENCE_CRASH_CHILD";
 /// To a child: the one that checks.
@@ -29,7 +30,10 @@ fn node(path: &Path, life: &Lifecycle) -> (Handle, Bus) {
     let broker = LocalBroker::new(Arc::new(kept), memory_log(&clock(), &hub), policies);
     let bus = Bus::new(hub, Arc::new(broker));
     let options = Options { path: Some(path.join("presence")), ..Options::default() };
-    let presence = Handle::new(Arc::new(MemoryPresence::new()), bus.clone(), Arc::new(SystemClock), options);
+    let cluster = cluster(Arc::new(MemoryLeases::new()), &bus, "alone");
+    cluster.start(life);
+    let engine = Arc::new(MemoryPresence::new());
+    let presence = Handle::new(engine, bus.clone(), &cluster, Arc::new(SystemClock), options);
     presence.start(life);
     (presence, bus)
 }

@@ -154,6 +154,7 @@ async fn what_a_log_does_not_take_is_logged_when_it_does() {
     let refused = node.presence.enter(&key("logged:1"), &who("b"), None).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))));
     node.leave("logged:1", "a").await;
+    time_passes(1).await;
     let full = node.presence.enter(&key("logged:1"), &who("c"), None).await;
     assert!(matches!(full, Err(Error::Full)), "so many may wait");
     log.now(Fails::Not);

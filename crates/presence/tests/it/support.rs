@@ -8,6 +8,7 @@ use fanfare_bus::{
     Budget, Bus, Delivery, Direction, Hub, HubOptions, LocalBroker, OnSlow, Policies, PolicyOptions, Read, ReadFrom,
     Reader, Subscribe,
 };
+use fanfare_cluster::{Handle as Cluster, Leases, MemoryLeases, NodeInfo};
 use fanfare_history::memory::{MemoryLog, Options as LogOptions};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{Event, ManualClock, SessionId, StartFrom, Tenant, Timestamp, Topic, TopicKey, UserId};
@@ -67,9 +68,18 @@ pub(crate) fn clock() -> Arc<ManualClock> {
 pub(crate) fn on_bus(bus: Bus, clock: Arc<ManualClock>, options: Options) -> TestNode {
     let life = Lifecycle::new();
     bus.start_worker(&life);
-    let presence = Handle::new(Arc::new(MemoryPresence::new()), bus.clone(), Arc::clone(&clock) as _, options);
+    let engine = Arc::new(MemoryPresence::with_clock(Arc::clone(&clock) as _));
+    let cluster = cluster(Arc::new(MemoryLeases::new()), &bus, "alone");
+    cluster.start(&life);
+    let presence = Handle::new(engine, bus.clone(), &cluster, Arc::clone(&clock) as _, options);
     presence.start(&life);
     TestNode { presence, bus, clock, life }
+}
+
+/// A node of the cluster that shares `leases`.
+pub(crate) fn cluster(leases: Arc<dyn Leases>, bus: &Bus, name: &str) -> Cluster {
+    let node = NodeInfo::new(name, Vec::new(), Timestamp::from_seconds(1_800_000_000), "0").unwrap();
+    Cluster::new(leases, bus.clone(), node, fanfare_cluster::Options::default())
 }
 
 pub(crate) fn key(topic: &str) -> TopicKey {
