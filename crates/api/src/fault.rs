@@ -8,6 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use fanfare_auth::Refusal;
 use fanfare_model::{Invalid, Kind};
+use fanfare_session::Unrevoked;
 use fanfare_session::problem::{CONTENT_TYPE, Problem};
 use fanfare_session::quota::Exceeded;
 use http::header::{CONTENT_TYPE as CONTENT_TYPE_HEADER, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -136,6 +137,19 @@ impl From<fanfare_consumer::Error> for Fault {
             tracing::warn!(error = %error, source, "consumers could not be asked");
         }
         Self::new(Problem::new(error.kind(), error))
+    }
+}
+
+impl From<Unrevoked> for Fault {
+    fn from(error: Unrevoked) -> Self {
+        match error {
+            Unrevoked::Auth(error) => error.into(),
+            error => {
+                let source = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(error = %error, source, "a revocation could not be kept");
+                Self::new(Problem::new(error.kind(), error))
+            }
+        }
     }
 }
 

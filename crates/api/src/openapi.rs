@@ -13,7 +13,8 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use crate::{
-    consumers, events, health, keys, orders, presence, publish, pull, sessions, tickets, tokens, topic_list, topics,
+    consumers, events, health, keys, nodes, orders, presence, publish, pull, sessions, tickets, tokens, topic_list,
+    topics,
 };
 
 /// The page may load nothing from anywhere else and cannot be framed.
@@ -38,10 +39,10 @@ const PAGE: &str = include_str!("docs.html");
         (name = "consumers", description = "Named consumers: workers that share the events of a topic, each until it is \
             acknowledged."),
         (name = "presence", description = "Who is in which topic."),
-        (name = "sessions", description = "The client connections of this node."),
+        (name = "sessions", description = "The client connections of all nodes."),
         (name = "tokens", description = "Revoke tokens, block users, make tickets."),
         (name = "keys", description = "API keys, for backends."),
-        (name = "node", description = "Health, metrics, and this document."),
+        (name = "node", description = "The nodes, health, metrics, and this document."),
     ),
     paths(
         publish::publish, publish::publish_raw, events::read, topics::delete_events, topics::get, topic_list::list,
@@ -50,7 +51,7 @@ const PAGE: &str = include_str!("docs.html");
         orders::unsubscribe_user, presence::read, presence::occupancy, presence::topics_of_user, presence::remove_user,
         pull::pull, pull::ack, consumers::list, consumers::seek, consumers::forget, tokens::revoke, tokens::list,
         tokens::unblock, tickets::create, keys::create, keys::list, keys::revoke,
-        document, page, health::livez, health::readyz, health::metrics,
+        nodes::list, document, page, health::livez, health::readyz, health::metrics,
     ),
     components(schemas(PublishRequest, Message, EventBody, GapBody, GrantBody, MemberBody, Problem,
         events::DirectionName)),

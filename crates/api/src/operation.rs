@@ -12,8 +12,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
 use crate::{
-    Api, consumers, events, health, keys, metrics, openapi, orders, presence, publish, pull, sessions, tickets, tokens,
-    topic_list, topics,
+    Api, consumers, events, health, keys, metrics, nodes, openapi, orders, presence, publish, pull, sessions, tickets,
+    tokens, topic_list, topics,
 };
 
 /// Declares the operations once: name, method, path, handler.
@@ -88,6 +88,7 @@ operations! {
     CreateKey = "create_key", POST "/v1/keys", keys::create;
     ListKeys = "list_keys", GET "/v1/keys", keys::list;
     RevokeKey = "revoke_key", DELETE "/v1/keys/{id}", keys::revoke;
+    ListNodes = "list_nodes", GET "/v1/nodes", nodes::list;
     OpenApi = "openapi", GET "/openapi.json", openapi::document;
     Docs = "docs", GET "/docs", openapi::page;
     Livez = "livez", GET "/livez", health::livez;
@@ -129,6 +130,7 @@ impl Operation {
         Self::CreateKey,
         Self::ListKeys,
         Self::RevokeKey,
+        Self::ListNodes,
         Self::OpenApi,
         Self::Docs,
     ];

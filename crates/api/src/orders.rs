@@ -5,12 +5,14 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use fanfare_auth::{Action, Principal};
 use fanfare_model::{SessionId, Topic, UserId};
-use fanfare_session::{From, Whose};
+use fanfare_session::{From, Whose, Wish};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::caller::Caller;
 use crate::fault::Fault;
+use crate::reach::Reach;
+use crate::sessions::carry_out;
 use crate::{Api, body};
 
 /// The most topics of one order: as many subscriptions as a session has, about.
@@ -46,54 +48,23 @@ pub(crate) struct SessionsTold {
     /// How many.
     #[schema(example = 2)]
     sessions: usize,
+    #[serde(flatten)]
+    reach: Reach,
 }
 
-/// Something that the application wants.
-enum Wish {
-    Subscribe(Vec<Topic>, From),
-    Unsubscribe(Vec<Topic>),
+async fn to_subscribe(request: Request, api: &Api, whose: Whose) -> Result<Wish, Fault> {
+    let asked: SubscribeSessions = body::read_json(request, &api.options).await?;
+    let from = match asked.from.as_deref() {
+        None => From::Now,
+        Some(text) => From::parse(text).map_err(|invalid| Fault::from(invalid).at("/from"))?,
+    };
+    let topics = topics(asked.topics)?.into_iter().map(|topic| (topic, from.clone())).collect();
+    Ok(Wish::Subscribe { whose, topics })
 }
 
-impl Wish {
-    async fn to_subscribe(request: Request, api: &Api) -> Result<Self, Fault> {
-        let asked: SubscribeSessions = body::read_json(request, &api.options).await?;
-        let from = match asked.from.as_deref() {
-            None => From::Now,
-            Some(text) => From::parse(text).map_err(|invalid| Fault::from(invalid).at("/from"))?,
-        };
-        Ok(Self::Subscribe(topics(asked.topics)?, from))
-    }
-
-    async fn to_unsubscribe(request: Request, api: &Api) -> Result<Self, Fault> {
-        let asked: UnsubscribeSessions = body::read_json(request, &api.options).await?;
-        Ok(Self::Unsubscribe(topics(asked.topics)?))
-    }
-
-    /// Tells the sessions; says how many.
-    fn tell(&self, api: &Api, principal: &Principal, whose: &Whose) -> usize {
-        let sessions = &api.node.sessions;
-        let (what, topics, told) = match self {
-            Self::Subscribe(topics, from) => {
-                let told = topics.iter().map(|topic| sessions.subscribe(whose, topic, from)).max();
-                ("subscribe", topics.len(), told)
-            }
-            Self::Unsubscribe(topics) => {
-                let told = topics.iter().map(|topic| sessions.unsubscribe(whose, topic)).max();
-                ("unsubscribe", topics.len(), told)
-            }
-        };
-        let told = told.unwrap_or_default();
-        tracing::info!(
-            target: "fanfare::security",
-            what,
-            topics,
-            sessions = told,
-            tenant = principal.tenant.as_str(),
-            issuer = &*principal.issuer,
-            "sessions told what to receive"
-        );
-        told
-    }
+async fn to_unsubscribe(request: Request, api: &Api, whose: Whose) -> Result<Wish, Fault> {
+    let asked: UnsubscribeSessions = body::read_json(request, &api.options).await?;
+    Ok(Wish::Unsubscribe { whose, topics: topics(asked.topics)? })
 }
 
 fn topics(texts: Vec<String>) -> Result<Vec<Topic>, Fault> {
@@ -107,11 +78,9 @@ fn topics(texts: Vec<String>) -> Result<Vec<Topic>, Fault> {
     texts.into_iter().enumerate().map(topic).collect()
 }
 
-fn tell_session(api: &Api, principal: &Principal, id: SessionId, wish: &Wish) -> Result<Json<SessionsTold>, Fault> {
-    match wish.tell(api, principal, &Whose::Session(principal.tenant.clone(), id)) {
-        0 => Err(Fault::not_found("there is no such session on this node")),
-        sessions => Ok(Json(SessionsTold { sessions })),
-    }
+async fn tell(api: &Api, principal: &Principal, wish: &Wish) -> Result<Json<SessionsTold>, Fault> {
+    let reached = carry_out(api, principal, wish).await?;
+    Ok(Json(SessionsTold { sessions: reached.what, reach: Reach::of(&reached) }))
 }
 
 /// Have a session receive topics
@@ -137,8 +106,8 @@ pub(crate) async fn subscribe(
     request: Request,
 ) -> Result<Json<SessionsTold>, Fault> {
     principal.authorize_any(Action::Admin)?;
-    let id = SessionId::new(&*id?)?;
-    tell_session(&api, &principal, id, &Wish::to_subscribe(request, &api).await?)
+    let whose = Whose::Session(principal.tenant.clone(), SessionId::new(&*id?)?);
+    tell(&api, &principal, &to_subscribe(request, &api, whose).await?).await
 }
 
 /// Have a session receive topics no more
@@ -163,8 +132,8 @@ pub(crate) async fn unsubscribe(
     request: Request,
 ) -> Result<Json<SessionsTold>, Fault> {
     principal.authorize_any(Action::Admin)?;
-    let id = SessionId::new(&*id?)?;
-    tell_session(&api, &principal, id, &Wish::to_unsubscribe(request, &api).await?)
+    let whose = Whose::Session(principal.tenant.clone(), SessionId::new(&*id?)?);
+    tell(&api, &principal, &to_unsubscribe(request, &api, whose).await?).await
 }
 
 /// Have every session of a user receive topics
@@ -187,8 +156,7 @@ pub(crate) async fn subscribe_user(
 ) -> Result<Json<SessionsTold>, Fault> {
     principal.authorize_any(Action::Admin)?;
     let whose = Whose::User(principal.tenant.clone(), UserId::new(&*user?)?);
-    let wish = Wish::to_subscribe(request, &api).await?;
-    Ok(Json(SessionsTold { sessions: wish.tell(&api, &principal, &whose) }))
+    tell(&api, &principal, &to_subscribe(request, &api, whose).await?).await
 }
 
 /// Have every session of a user receive topics no more
@@ -211,6 +179,5 @@ pub(crate) async fn unsubscribe_user(
 ) -> Result<Json<SessionsTold>, Fault> {
     principal.authorize_any(Action::Admin)?;
     let whose = Whose::User(principal.tenant.clone(), UserId::new(&*user?)?);
-    let wish = Wish::to_unsubscribe(request, &api).await?;
-    Ok(Json(SessionsTold { sessions: wish.tell(&api, &principal, &whose) }))
+    tell(&api, &principal, &to_unsubscribe(request, &api, whose).await?).await
 }

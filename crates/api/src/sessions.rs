@@ -1,11 +1,11 @@
-//! The client sessions of this node: listing, counting, ending.
+//! The client sessions of all nodes: listing, counting, ending.
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use fanfare_auth::{Action, Principal};
 use fanfare_model::{SessionId, UserId};
-use fanfare_session::{Query, SessionInfo};
+use fanfare_session::{Query, Reached, SessionInfo, Whose, Wish};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,6 +14,7 @@ use crate::caller::Caller;
 use crate::fault::Fault;
 use crate::listing::{End, Listing};
 use crate::params::Params;
+use crate::reach::Reach;
 
 /// One client connection.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,10 +41,13 @@ pub(crate) struct SessionBody {
     /// How the client names itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<String>,
+    /// The id of its node. Absent where there is only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
 }
 
-impl From<SessionInfo> for SessionBody {
-    fn from(info: SessionInfo) -> Self {
+impl SessionBody {
+    fn new(info: SessionInfo, node: Option<String>) -> Self {
         Self {
             id: info.id.into(),
             user: info.user.map(String::from),
@@ -52,6 +56,7 @@ impl From<SessionInfo> for SessionBody {
             expires_at: info.expires_at.map(fanfare_model::Timestamp::as_micros),
             address: info.address.map(|address| address.to_string()),
             client: info.client.map(|client| client.as_ref().to_owned()),
+            node,
         }
     }
 }
@@ -64,6 +69,8 @@ pub(crate) struct SessionListBody {
     total: usize,
     #[serde(flatten)]
     end: End,
+    #[serde(flatten)]
+    reach: Reach,
 }
 
 /// How many sessions there are.
@@ -72,6 +79,8 @@ pub(crate) struct SessionCount {
     /// How many (of the user, if one is given).
     #[schema(example = 3)]
     count: usize,
+    #[serde(flatten)]
+    reach: Reach,
 }
 
 /// How many sessions were ended.
@@ -80,11 +89,13 @@ pub(crate) struct Disconnected {
     /// How many.
     #[schema(example = 1)]
     disconnected: usize,
+    #[serde(flatten)]
+    reach: Reach,
 }
 
 /// List sessions
 ///
-/// The client sessions of this node and of the credential's tenant. Needs `admin` on `*`.
+/// The client sessions of all nodes, of the credential's tenant. Needs `admin` on `*`.
 #[utoipa::path(
     get,
     path = "/v1/sessions",
@@ -106,10 +117,14 @@ pub(crate) async fn list(
     let params = Params::parse(query.as_deref(), &["user", "after", "limit"])?;
     let Listing { after, limit } = Listing::of(&params, &api.options)?;
     let user = params.parsed::<UserId>("user")?;
-    let page = api.node.sessions.list(&Query { tenant: principal.tenant, user, after, limit });
-    let end = End::new(page.more, page.sessions.last().map(|info| info.id.as_str().to_owned()));
-    let sessions = page.sessions.into_iter().map(SessionBody::from).collect();
-    Ok(Json(SessionListBody { sessions, total: page.total, end }))
+    let reached = api.node.everywhere().list(&Query { tenant: principal.tenant, user, after, limit }).await;
+    let (reach, alone, page) = (Reach::of(&reached), reached.is_alone(), reached.what);
+    let end = End::new(page.more, page.sessions.last().map(|(_, info)| info.id.as_str().to_owned()));
+    let sessions = page.sessions.into_iter().map(|(node, info)| {
+        let node = (!alone).then(|| node.as_str().to_owned());
+        SessionBody::new(info, node)
+    });
+    Ok(Json(SessionListBody { sessions: sessions.collect(), total: page.total, end, reach }))
 }
 
 /// Count sessions
@@ -121,7 +136,7 @@ pub(crate) async fn list(
     operation_id = "count_sessions",
     tag = "sessions",
     params(("user" = Option<String>, Query, description = "Only sessions of this user.")),
-    responses((status = 200, body = SessionCount, description = "How many there are on this node.")),
+    responses((status = 200, body = SessionCount, description = "How many there are on all nodes.")),
 )]
 pub(crate) async fn count(
     State(api): State<Api>,
@@ -131,7 +146,8 @@ pub(crate) async fn count(
     principal.authorize_any(Action::Admin)?;
     let params = Params::parse(query.as_deref(), &["user"])?;
     let query = Query { tenant: principal.tenant, user: params.parsed::<UserId>("user")?, after: None, limit: 0 };
-    Ok(Json(SessionCount { count: api.node.sessions.list(&query).total }))
+    let reached = api.node.everywhere().list(&query).await;
+    Ok(Json(SessionCount { count: reached.what.total, reach: Reach::of(&reached) }))
 }
 
 /// End a session
@@ -154,12 +170,8 @@ pub(crate) async fn end(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Disconnected>, Fault> {
     principal.authorize_any(Action::Admin)?;
-    let id = SessionId::new(&*id?)?;
-    if !api.node.sessions.disconnect(&principal.tenant, &id) {
-        return Err(Fault::not_found("there is no such session on this node"));
-    }
-    ended(&principal, 1);
-    Ok(Json(Disconnected { disconnected: 1 }))
+    let whose = Whose::Session(principal.tenant.clone(), SessionId::new(&*id?)?);
+    disconnect_all(&api, &principal, whose).await
 }
 
 /// End every session of a user
@@ -179,10 +191,8 @@ pub(crate) async fn end_of_user(
     user: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Disconnected>, Fault> {
     principal.authorize_any(Action::Admin)?;
-    let user = UserId::new(&*user?)?;
-    let disconnected = api.node.sessions.disconnect_user(&principal.tenant, &user);
-    ended(&principal, disconnected);
-    Ok(Json(Disconnected { disconnected }))
+    let whose = Whose::User(principal.tenant.clone(), UserId::new(&*user?)?);
+    disconnect_all(&api, &principal, whose).await
 }
 
 /// End a session
@@ -226,12 +236,23 @@ pub(crate) async fn disconnect_user(
     end_of_user(api, caller, user).await
 }
 
-fn ended(principal: &Principal, sessions: usize) {
+async fn disconnect_all(api: &Api, principal: &Principal, whose: Whose) -> Result<Json<Disconnected>, Fault> {
+    let reached = carry_out(api, principal, &Wish::Disconnect(whose)).await?;
+    Ok(Json(Disconnected { disconnected: reached.what, reach: Reach::of(&reached) }))
+}
+
+/// Does what the application wants, on all nodes.
+pub(crate) async fn carry_out(api: &Api, principal: &Principal, wish: &Wish) -> Result<Reached<usize>, Fault> {
+    let reached = api.node.everywhere().carry_out(wish).await.found(wish.whose())?;
     tracing::info!(
         target: "fanfare::security",
-        sessions,
+        what = wish.word(),
+        sessions = reached.what,
+        nodes = reached.nodes,
+        silent = reached.silent,
         tenant = principal.tenant.as_str(),
         issuer = &*principal.issuer,
-        "sessions ended by an administrator"
+        "sessions told by an administrator"
     );
+    Ok(reached)
 }

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::caller::Caller;
-use crate::disk::on_disk;
 use crate::fault::Fault;
 use crate::listing::{End, Listing};
 use crate::params::{Opaque, Params};
@@ -116,7 +115,7 @@ pub(crate) struct Unblocked {
 
 /// Revoke tokens, or block a user
 ///
-/// At once, at every door, and for resume tokens as well; sessions that it concerns end within a second (`revoked`).
+/// At every door of every node, and for resume tokens as well; sessions that it concerns end within a second (`revoked`).
 /// Give exactly one of `token_id`, `user` and `block_user`. Needs `admin` on `*`.
 #[utoipa::path(
     post,
@@ -135,8 +134,7 @@ pub(crate) async fn revoke(
     let asked = body::read_json(request, &api.options).await?;
     let revocation = understand(asked, &principal, api.node.clock.now())?;
     let revoked = RevocationBody::from(&revocation);
-    let auth = api.node.auth.clone();
-    on_disk(move || auth.revoke(revocation)).await?;
+    api.node.revoke(revocation).await?;
     Ok(Json(Revoked { revoked }))
 }
 
@@ -220,7 +218,6 @@ pub(crate) async fn unblock(
     principal.authorize_any(Action::Admin)?;
     let asked: Unblock = body::read_json(request, &api.options).await?;
     let user = UserId::new(&asked.user).map_err(|invalid| wrong("user", &invalid))?;
-    let auth = api.node.auth.clone();
-    on_disk(move || auth.unblock(&principal.tenant, &user)).await?;
+    api.node.unblock(&principal.tenant, &user).await?;
     Ok(Json(Unblocked { unblocked: asked.user }))
 }

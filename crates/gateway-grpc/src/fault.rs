@@ -8,7 +8,7 @@ use fanfare_auth::Refusal;
 use fanfare_model::{Invalid, Kind, Topic};
 use fanfare_proto::v1;
 use fanfare_session::access::Denied;
-use fanfare_session::{Goodbye, TooMany, client};
+use fanfare_session::{Goodbye, TooMany, Unrevoked, client};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -182,6 +182,18 @@ impl From<fanfare_bus::Error> for Fault {
             tracing::warn!(error = %error, source = source(&error), "the log could not be asked");
         }
         Self::new(error.kind(), &error).with_code(error.code())
+    }
+}
+
+impl From<Unrevoked> for Fault {
+    fn from(error: Unrevoked) -> Self {
+        match error {
+            Unrevoked::Auth(error) => error.into(),
+            error => {
+                tracing::warn!(error = %error, source = source(&error), "a revocation could not be kept");
+                Self::new(error.kind(), error)
+            }
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! `Sessions`: what the application wants of the client sessions of this node.
+//! `Sessions`: what the application wants of the client sessions of all nodes.
 
 use fanfare_auth::Action;
+use fanfare_cluster::NodeId;
 use fanfare_dialect_proto as dialect;
-use fanfare_model::{Kind, SessionId, Topic, UserId};
+use fanfare_model::{SessionId, Topic, UserId};
 use fanfare_proto::v1::{self, sessions_selector};
-use fanfare_session::{From, Query, SessionInfo, Whose};
+use fanfare_session::{From, Query, Reached, SessionInfo, Whose, Wish};
 
 use crate::call::Call;
 use crate::fault::Fault;
@@ -18,14 +19,18 @@ pub(crate) async fn list(call: Call, request: v1::ListSessionsRequest) -> Result
         after: given::<SessionId>("after", &request.after)?,
         limit: limit(request.limit, &call.gateway.options)?,
     };
-    let page = call.gateway.node.sessions.list(&query);
-    let next = page.sessions.last().filter(|_| page.more).map(|info| info.id.as_str().to_owned());
-    let sessions = page.sessions.into_iter().map(told).collect();
-    let listed = v1::ListSessionsResponse { sessions, total: page.total as u64, next: next.unwrap_or_default() };
-    std::future::ready(Ok(listed)).await
+    let Reached { what: page, nodes, silent } = call.gateway.node.everywhere().list(&query).await;
+    let next = page.sessions.last().filter(|_| page.more).map(|(_, info)| info.id.as_str().to_owned());
+    Ok(v1::ListSessionsResponse {
+        total: page.total as u64,
+        next: next.unwrap_or_default(),
+        nodes: count(nodes),
+        silent: count(silent),
+        sessions: page.sessions.into_iter().map(told).collect(),
+    })
 }
 
-fn told(info: SessionInfo) -> v1::SessionInfo {
+fn told((node, info): (NodeId, SessionInfo)) -> v1::SessionInfo {
     v1::SessionInfo {
         id: info.id.into(),
         user: info.user.map(String::from).unwrap_or_default(),
@@ -34,18 +39,14 @@ fn told(info: SessionInfo) -> v1::SessionInfo {
         expires_at: info.expires_at.map(fanfare_model::Timestamp::as_micros),
         address: info.address.map(|address| address.to_string()).unwrap_or_default(),
         client: info.client.map(|client| client.as_ref().to_owned()).unwrap_or_default(),
+        node: node.as_str().to_owned(),
     }
 }
 
 pub(crate) async fn disconnect(call: Call, request: v1::SessionsSelector) -> Result<v1::SessionsAffected, Fault> {
     call.principal.authorize_any(Action::Admin)?;
-    let whose = whose(&call, Some(request))?;
-    let sessions = &call.gateway.node.sessions;
-    let count = match &whose {
-        Whose::Session(tenant, id) => usize::from(sessions.disconnect(tenant, id)),
-        Whose::User(tenant, user) => sessions.disconnect_user(tenant, user),
-    };
-    std::future::ready(affected(&call, &whose, count, "disconnect")).await
+    let wish = Wish::Disconnect(whose(&call, Some(request))?);
+    carry_out(&call, &wish).await
 }
 
 pub(crate) async fn subscribe(
@@ -61,9 +62,7 @@ pub(crate) async fn subscribe(
         topics.push((needed(&field("topic"), &topic)?, from));
     }
     check_count(topics.len(), &call)?;
-    let sessions = &call.gateway.node.sessions;
-    let told = topics.iter().map(|(topic, from)| sessions.subscribe(&whose, topic, from)).max();
-    std::future::ready(affected(&call, &whose, told.unwrap_or(0), "subscribe")).await
+    carry_out(&call, &Wish::Subscribe { whose, topics }).await
 }
 
 pub(crate) async fn unsubscribe(
@@ -75,9 +74,7 @@ pub(crate) async fn unsubscribe(
     let read = |(index, text): (usize, &String)| needed(&format!("topics[{index}]"), text);
     let topics: Vec<Topic> = request.topics.iter().enumerate().map(read).collect::<Result<_, Fault>>()?;
     check_count(topics.len(), &call)?;
-    let sessions = &call.gateway.node.sessions;
-    let told = topics.iter().map(|topic| sessions.unsubscribe(&whose, topic)).max();
-    std::future::ready(affected(&call, &whose, told.unwrap_or(0), "unsubscribe")).await
+    carry_out(&call, &Wish::Unsubscribe { whose, topics }).await
 }
 
 fn check_count(topics: usize, call: &Call) -> Result<(), Fault> {
@@ -97,17 +94,24 @@ fn whose(call: &Call, selector: Option<v1::SessionsSelector>) -> Result<Whose, F
     }
 }
 
-fn affected(call: &Call, whose: &Whose, sessions: usize, what: &'static str) -> Result<v1::SessionsAffected, Fault> {
-    if sessions == 0 && matches!(whose, Whose::Session(..)) {
-        return Err(Fault::new(Kind::NotFound, "there is no such session on this node"));
-    }
+/// Does what the application wants, on all nodes.
+async fn carry_out(call: &Call, wish: &Wish) -> Result<v1::SessionsAffected, Fault> {
+    let reached = call.gateway.node.everywhere().carry_out(wish).await;
+    let Reached { what: sessions, nodes, silent } =
+        reached.found(wish.whose()).map_err(|error| Fault::new(error.kind(), error))?;
     tracing::info!(
         target: "fanfare::security",
-        what,
+        what = wish.word(),
         sessions,
+        nodes,
+        silent,
         tenant = call.principal.tenant.as_str(),
         issuer = &*call.principal.issuer,
         "sessions told by an administrator"
     );
-    Ok(v1::SessionsAffected { sessions: u32::try_from(sessions).unwrap_or(u32::MAX) })
+    Ok(v1::SessionsAffected { sessions: count(sessions), nodes: count(nodes), silent: count(silent) })
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

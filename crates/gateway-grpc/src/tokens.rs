@@ -1,7 +1,7 @@
 //! `Tokens`: ending tokens before their time, shutting users out, and tickets.
 
 use fanfare_auth::{Action, Grant, Pattern, Revocation};
-use fanfare_model::{Kind, Timestamp, UserId};
+use fanfare_model::{Timestamp, UserId};
 use fanfare_proto::v1::{self, revocation, revoke_request};
 
 use crate::call::Call;
@@ -27,8 +27,7 @@ pub(crate) async fn revoke(call: Call, request: v1::RevokeRequest) -> Result<v1:
             return Err(Fault::field("what", "is none of `token_id`, `user`, `user_tokens` and `block_user`"));
         }
     };
-    let auth = call.gateway.node.auth.clone();
-    on_disk(move || auth.revoke(revocation)).await?;
+    call.gateway.node.revoke(revocation).await?;
     Ok(v1::RevokeResponse {})
 }
 
@@ -55,8 +54,7 @@ pub(crate) async fn revocations(call: Call, request: v1::RevocationsRequest) -> 
 pub(crate) async fn unblock(call: Call, request: v1::UnblockRequest) -> Result<v1::UnblockResponse, Fault> {
     call.principal.authorize_any(Action::Admin)?;
     let user: UserId = needed("user", &request.user)?;
-    let (auth, tenant) = (call.gateway.node.auth.clone(), call.principal.tenant.clone());
-    on_disk(move || auth.unblock(&tenant, &user)).await?;
+    call.gateway.node.unblock(&call.principal.tenant, &user).await?;
     Ok(v1::UnblockResponse {})
 }
 
@@ -80,14 +78,4 @@ pub(crate) async fn ticket(call: Call, request: v1::TicketRequest) -> Result<v1:
 
 fn given_text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
-}
-
-/// Does something that may write to the disk, where nobody waits for it.
-async fn on_disk<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, fanfare_auth::Error> + Send + 'static,
-) -> Result<T, Fault> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => Ok(done?),
-        Err(_) => Err(Fault::new(Kind::Internal, "it could not be done")),
-    }
 }

@@ -37,7 +37,7 @@ pub(crate) fn is_resume(value: &str) -> bool {
 pub(crate) async fn admit(gateway: &Gateway, head: &Parts, query: &[(String, String)]) -> Result<Principal, Problem> {
     let node = &gateway.node;
     let credential = match shown(gateway, head, query)? {
-        Shown::Ticket(ticket) => return Ok(node.auth.redeem(Door::Client, ticket, origin::foreign(head))?),
+        Shown::Ticket(ticket) => return access::redeem(node, ticket, origin::foreign(head)).await,
         Shown::Token(token) => Some(token),
         Shown::Nothing => None,
     };

@@ -1,9 +1,13 @@
 //! Where a client wants to begin, as it writes it.
 
+use std::fmt;
+
 use fanfare_model::{Cursor, Invalid, StartFrom, Timestamp, Topic};
+use serde::{Deserialize, Serialize};
 
 /// Where to begin, for one or several topics.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum From {
     /// `now`
     Now,
@@ -49,6 +53,32 @@ impl From {
     }
 }
 
+impl fmt::Display for From {
+    /// The text form.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now => f.write_str("now"),
+            Self::Start => f.write_str("start"),
+            Self::Last(n) => write!(f, "last:{n}"),
+            Self::Since(time) => write!(f, "since:{time}"),
+            Self::Cursor(cursor) => fmt::Display::fmt(cursor, f),
+        }
+    }
+}
+
+impl TryFrom<String> for From {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+impl std::convert::From<From> for String {
+    fn from(from: From) -> Self {
+        from.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +92,14 @@ mod tests {
         assert!(matches!(From::parse("k3J9.17.0x7"), Ok(From::Cursor(_))));
         for bad in ["", "later", "last:", "last:-1", "since:abc", "k3J9.17"] {
             assert!(From::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for text in ["now", "start", "last:5", "since:2026-11-21T10:00:00.123456Z", "k3J9.17.0x7"] {
+            let from = From::parse(text).unwrap();
+            assert_eq!(From::parse(&from.to_string()), Ok(from), "{text}");
         }
     }
 }

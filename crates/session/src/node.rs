@@ -19,6 +19,8 @@ pub struct Node {
     pub bus: Bus,
     /// Who is where.
     pub presence: fanfare_presence::Handle,
+    /// The other nodes.
+    pub cluster: fanfare_cluster::Handle,
     /// Named consumers, with their cursors.
     pub consumers: fanfare_consumer::Handle,
     /// Sessions.
@@ -47,9 +49,12 @@ impl Node {
         }
     }
 
-    /// Starts what this worker does. Call once per worker, on its runtime.
+    /// Starts what this worker does, and the first one what the node does for others. Call once per worker, on its runtime.
     pub fn start_worker(&self) {
         self.bus.start_worker(&self.life);
         self.sessions.start_worker(&self.life);
+        if self.answer_others() {
+            self.follow_revocations();
+        }
     }
 }

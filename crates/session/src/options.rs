@@ -28,7 +28,7 @@ pub struct Options {
     /// A topic that every session with a user is subscribed to by itself; `{user}` stands for the user, e.g.
     /// `"user:{user}"`. Needs no grant. Default: none.
     pub personal_topic: Option<String>,
-    /// Whether a user's new session ends the older ones on this node, which are told not to come back (`replaced`).
+    /// Whether a user's new session ends the older ones, on all nodes, which are told not to come back (`replaced`).
     /// Default: false; most users have several tabs and devices.
     pub single_per_user: bool,
     /// For how long a resume token is good, so that it is renewed in time. Set by the owner, from the section `auth`.

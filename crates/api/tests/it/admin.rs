@@ -91,6 +91,49 @@ pub(crate) fn open(api: &TestApi, user: &str) -> Session {
 }
 
 #[tokio::test]
+async fn nodes_are_listed() {
+    let api = TestApi::new();
+    let _sessions = (open(&api, "alice"), open(&api, "bob"));
+    let own = api.node.cluster.node();
+    assert_eq!(
+        api.get("/v1/nodes").await.ok(),
+        json!({"nodes": [{
+            "id": own.id.as_str(), "name": "test", "roles": [], "version": "0", "since": own.started, "sessions": 2,
+        }]})
+    );
+    let token = api.mint(grant("chat:*", &Action::ALL));
+    api.ask_as(&token, Method::GET, "/v1/nodes").await.problem(403, "permission_denied");
+}
+
+/// A second node on the same leases, which cannot be reached: answers say that one is missing.
+#[tokio::test(start_paused = true)]
+async fn answers_say_how_many_nodes_they_are_of() {
+    use fanfare_cluster::{Handle as Cluster, NodeInfo, Options};
+
+    let api = TestApi::new();
+    let alice = open(&api, "alice");
+    let other = NodeInfo::new("other", Vec::new(), api.clock.now(), "0").unwrap();
+    let life = fanfare_lifecycle::Lifecycle::new();
+    // It hears nothing: the bus of this test walks no readers.
+    Cluster::new(Arc::clone(api.node.cluster.leases()), api.node.bus.clone(), other, Options::default()).start(&life);
+    while api.node.cluster.look().await.unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let count = api.get("/v1/sessions/count").await.ok();
+    assert_eq!(count, json!({"count": 1, "nodes": 1, "silent": 1}));
+    let listed = api.get("/v1/sessions").await.ok();
+    assert_eq!((&listed["nodes"], &listed["silent"]), (&json!(1), &json!(1)));
+    assert_eq!(listed["sessions"][0]["node"], api.node.cluster.id().as_str());
+    // It may be there.
+    api.delete("/v1/sessions/nobody").await.problem(503, "unavailable");
+    let ended = api.delete(&format!("/v1/sessions/{}", alice.info().id)).await.ok();
+    assert_eq!(ended, json!({"disconnected": 1, "nodes": 1, "silent": 1}));
+    let nodes = api.get("/v1/nodes").await.ok();
+    assert_eq!((&nodes["nodes"][0]["name"], &nodes["nodes"][0]["sessions"]), (&json!("other"), &json!(null)));
+    life.stop();
+}
+
+#[tokio::test]
 async fn sessions_are_listed_counted_and_ended() {
     let api = TestApi::new();
     let (alice, alice2, bob) = (open(&api, "alice"), open(&api, "alice"), open(&api, "bob"));

@@ -60,7 +60,7 @@ async fn every_route_of_the_document_is_served() {
             }
         }
     }
-    assert_eq!(operations, 37);
+    assert_eq!(operations, 38);
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     assert!(document["components"]["responses"]["Problem"].is_object(), "{}", document["components"]["responses"]);
 }

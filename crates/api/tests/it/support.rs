@@ -8,6 +8,7 @@ use axum::body::Body;
 use fanfare_api::Options;
 use fanfare_auth::{Action, Auth, Door, Grant, Issuer, KeySource, MintRequest, Pattern, Secret};
 use fanfare_bus::{Bus, Hub, HubOptions, LocalBroker, Policies, PolicyOptions};
+use fanfare_cluster::{Handle as Cluster, MemoryLeases, NodeInfo};
 use fanfare_history::Log;
 use fanfare_history::memory::MemoryLog;
 use fanfare_lifecycle::Lifecycle;
@@ -99,9 +100,13 @@ impl TestApi {
         };
         let auth = Auth::new(auth, Arc::clone(&clock) as _).unwrap();
         let session_options = fanfare_session::Options::default();
+        let node = NodeInfo::new("test", Vec::new(), Timestamp::default(), "0").unwrap();
+        let cluster =
+            Cluster::new(Arc::new(MemoryLeases::new()), bus.clone(), node, fanfare_cluster::Options::default());
         let presence = fanfare_presence::Handle::new(
             Arc::new(fanfare_presence::memory::MemoryPresence::new()),
             bus.clone(),
+            &cluster,
             Arc::clone(&clock) as _,
             fanfare_presence::Options::default(),
         );
@@ -115,6 +120,7 @@ impl TestApi {
             auth,
             bus,
             presence,
+            cluster,
             consumers,
             quotas: Quotas::new(limits, Arc::clone(&clock) as _),
             hooks: None,

@@ -3,7 +3,7 @@
 use fanfare_model::{Tenant, UserId};
 
 use super::Auth;
-use crate::{CreatedKey, Error, KeyInfo, KeyRequest, Revocation, RevokedPage};
+use crate::{CreatedKey, Error, KeyInfo, KeyRequest, Revocation, RevocationChange, Revoked, RevokedPage};
 
 impl Auth {
     /// Makes an API key and keeps its hash in the file of API keys. Writes to disk: not for a runtime's worker.
@@ -28,8 +28,8 @@ impl Auth {
     /// Takes back tokens, or blocks a user: who shows them from now on is refused, resume tokens and tickets made
     /// from them as well, and [`Auth::revocations`] tells those who hold such principals. Kept in
     /// `auth.revocations_file` if there is one; if it cannot be written, the revocation holds until the next start and
-    /// the error says so. Writes to disk: not for a runtime's worker.
-    pub fn revoke(&self, revocation: Revocation) -> Result<(), Error> {
+    /// the error says so. Writes to disk, if there is such a file: not for a runtime's worker then.
+    pub fn revoke(&self, revocation: Revocation) -> Result<Revoked, Error> {
         let (kind, tenant) = (revocation.kind(), revocation.tenant().clone());
         let (token_id, user, issued_before) = match &revocation {
             Revocation::Token { id, .. } => (Some(id.clone()), None, None),
@@ -39,7 +39,7 @@ impl Auth {
         let done = self.inner.revocations.revoke(revocation, self.inner.clock.now());
         let is_kept = done.is_ok();
         // What could not be written is in force all the same.
-        if matches!(done, Ok(()) | Err(Error::File { .. } | Error::RevocationsFile { .. })) {
+        if matches!(done, Ok(_) | Err(Error::File { .. } | Error::RevocationsFile { .. })) {
             crate::metrics::revoked(kind);
             tracing::info!(
                 target: "fanfare::security",
@@ -61,6 +61,28 @@ impl Auth {
         self.inner.revocations.unblock(tenant, user, self.inner.clock.now())?;
         tracing::info!(target: "fanfare::security", tenant = tenant.as_str(), user = user.as_str(), "user unblocked");
         Ok(())
+    }
+
+    /// Whether revocations are kept in a file (`auth.revocations_file`). If not, it is for the caller of [`Auth::revoke`] to
+    /// keep them, and to have them learnt again.
+    pub fn keeps_revocations(&self) -> bool {
+        self.inner.revocations.has_file()
+    }
+
+    /// Takes over a change that this or another node has kept. Changes are to be learnt in the order in which they were
+    /// kept; again has no effect.
+    pub fn learn(&self, change: &RevocationChange) {
+        self.inner.revocations.learn(change, self.inner.clock.now());
+    }
+
+    /// Everything that is revoked and in force, of all tenants.
+    pub fn all_revoked(&self) -> Vec<Revoked> {
+        self.inner.revocations.all(self.inner.clock.now())
+    }
+
+    /// Whether a user is blocked.
+    pub fn is_blocked(&self, tenant: &Tenant, user: &UserId) -> bool {
+        self.inner.revocations.is_blocked(tenant, user)
     }
 
     /// The revocations of `tenant` that are in force, up to `limit` of them after the place `after`, which is the

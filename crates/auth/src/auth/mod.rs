@@ -2,6 +2,7 @@
 
 mod keys;
 mod resume;
+mod shared_ticket;
 mod ticket;
 mod token;
 
@@ -20,11 +21,13 @@ use crate::keys_file::KeysFile;
 use crate::options::{Anonymous, Lack, Options};
 use crate::principal::{Credential, Principal};
 use crate::refusal::{Reason, Refusal};
-use crate::resume::Sealer;
+use crate::resume::{Purpose, Sealer};
 use crate::revocation::{self, Revocations, RevocationsFile};
 use crate::tickets::{self, Tickets};
 use crate::verified::Verified;
 use crate::{Door, Error, api_key, grant};
+
+pub use shared_ticket::Shown;
 
 /// Turns credentials into [`Principal`]s. Clones are handles to the same.
 ///
@@ -53,7 +56,11 @@ struct Inner {
     verified: Verified,
     sealer: Sealer,
     resume_window: Duration,
+    /// Those that only this node takes.
     tickets: Tickets,
+    /// Seals those that every node takes.
+    shared_tickets: Option<Sealer>,
+    ticket_lifetime: Duration,
     ticket_session: Duration,
     cookie: Option<String>,
     terse: bool,
@@ -101,9 +108,11 @@ impl Auth {
             generation,
             token_bytes_max: options.token_bytes_max.as_usize(),
             verified: Verified::new(options.verified_tokens_max),
-            sealer: Sealer::new(&secrets),
+            sealer: Sealer::new(Purpose::Resume, &secrets),
             resume_window: options.resume.window.get(),
             tickets: Tickets::new(options.ticket_lifetime.get(), options.tickets_max),
+            shared_tickets: options.shared.then(|| Sealer::new(Purpose::Ticket, &secrets)),
+            ticket_lifetime: options.ticket_lifetime.get(),
             ticket_session: options.ticket_session.get(),
             cookie: options.cookie,
             terse: options.terse_refusals,
@@ -283,12 +292,15 @@ impl Inner {
                 crate::metrics::accepted(door, &principal);
                 Ok(principal)
             }
-            Err(refusal) => {
-                seen.log(door, &refusal);
-                crate::metrics::refused(door, refusal.reason());
-                Err(refusal.with_terse(self.terse))
-            }
+            Err(refusal) => Err(self.refuse(door, refusal, seen)),
         }
+    }
+
+    /// Counts and logs a refusal.
+    fn refuse(&self, door: Door, refusal: Refusal, seen: &Seen) -> Refusal {
+        seen.log(door, &refusal);
+        crate::metrics::refused(door, refusal.reason());
+        refusal.with_terse(self.terse)
     }
 
     fn anonymous_at(&self, door: Door) -> Option<Principal> {

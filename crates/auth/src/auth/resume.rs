@@ -29,7 +29,7 @@ impl Auth {
         if until <= now {
             return None;
         }
-        let plain = serde_json::to_vec(&Content::of(principal, session, until)?).ok()?;
+        let plain = serde_json::to_vec(&Content::of(principal, Some(session), until)?).ok()?;
         let text = inner.sealer.seal(plain)?;
         if text.len() > inner.token_bytes_max {
             tracing::debug!(bytes = text.len(), "no resume token, because it would be larger than tokens may be");
@@ -58,14 +58,14 @@ impl Inner {
             let sentence = format!("the resume token's window ended at {}", content.until);
             return Err(Refusal::new(Reason::Expired, sentence));
         }
-        let resumes = Some(content.session.clone());
+        let resumes = content.session.clone();
         let principal = self.principal_again(content, door, now, seen)?;
         seen.note(&principal);
         Ok(Principal { resumes, ..principal })
     }
 
     /// The principal that the token was made of, if what it proved itself with still holds.
-    fn principal_again(
+    pub(super) fn principal_again(
         &self,
         content: Content,
         door: Door,

@@ -11,7 +11,8 @@ use crate::tickets::{Ticket, TicketRequest};
 use crate::{Door, Error, Grant, grant};
 
 impl Auth {
-    /// Makes a ticket that lets its principal in once more, here and within `auth.ticket_lifetime`; narrowed to the
+    /// Makes a ticket that lets its principal in once more, within `auth.ticket_lifetime`, here, or on any node where nodes
+    /// share an engine ([`Options::shared`](crate::Options::shared)); narrowed to the
     /// topics of the request. [`Error::Invalid`] for a principal of a server door: a ticket is for a browser, which a
     /// backend's authority must not get into; [`Auth::ticket_for`] is for those.
     pub fn ticket(&self, request: TicketRequest) -> Result<Ticket, Error> {
@@ -54,7 +55,8 @@ impl Auth {
     }
 
     /// Who shows the ticket `text` at `door`, from the page's `origin` if the request has one. Whatever comes of it,
-    /// the ticket is used. A refusal is counted and goes to the security log.
+    /// the ticket is used. A refusal is counted and goes to the security log. Where nodes share tickets,
+    /// [`Auth::show_ticket`] is to be asked.
     pub fn redeem(&self, door: Door, text: &str, origin: Option<&str>) -> Result<Principal, Refusal> {
         let inner = &*self.inner;
         let mut seen = Seen::default();
@@ -68,7 +70,10 @@ impl Auth {
 
 impl Inner {
     fn make_ticket(&self, principal: Principal, origin: Option<String>) -> Result<Ticket, Error> {
-        let made = self.tickets.make(principal, origin, self.clock.now());
+        let made = match &self.shared_tickets {
+            Some(sealer) => self.seal_ticket(sealer, &principal, origin),
+            None => self.tickets.make(principal, origin, self.clock.now()),
+        };
         crate::metrics::ticket(if made.is_ok() { "made" } else { "refused" });
         made
     }
@@ -84,7 +89,16 @@ impl Inner {
         if door != Door::Client {
             return Err(Refusal::new(Reason::WrongDoor, "a ticket is for client doors"));
         }
-        let principal = self.tickets.redeem(text, origin, now)?;
+        self.admit_by_ticket(self.tickets.redeem(text, origin, now)?, now, seen)
+    }
+
+    /// The principal of a ticket, if it may still come in.
+    pub(super) fn admit_by_ticket(
+        &self,
+        principal: Principal,
+        now: Timestamp,
+        seen: &mut Seen,
+    ) -> Result<Principal, Refusal> {
         seen.note(&principal);
         if let Some(end) = principal.expires_at.filter(|end| *end <= now) {
             return Err(Refusal::new(Reason::Expired, format!("what the ticket was asked for with expired at {end}")));

@@ -35,7 +35,7 @@ pub struct Options {
     pub api_keys_max: usize,
     /// The file in which revocations of tokens and blocked users are kept (mode 0600; shared by processes as
     /// `api_keys_file` is). Default: `revocations.json` in `engine.path` where the embedded engine runs, else none; then
-    /// they are forgotten at the next start.
+    /// they are kept in the engine's log, for all nodes.
     pub revocations_file: Option<PathBuf>,
     /// The most revocations that are in force at once. Default 10000: the file is written whole at each change, and
     /// this keeps it at a few MB. One is forgotten when the tokens it can concern have ended.
@@ -44,7 +44,8 @@ pub struct Options {
     pub resume: Resume,
     /// How long a ticket may be shown after it was made. Default 30s: it is for the connection that follows at once.
     pub ticket_lifetime: Duration,
-    /// The most tickets made within `ticket_lifetime`. Default 100000: 30 MB at worst.
+    /// The most tickets made within `ticket_lifetime`. Default 100000: 30 MB at worst. Not bounded where nodes share an
+    /// engine: there a ticket is sealed with `resume.keys`, and no node keeps it.
     pub tickets_max: usize,
     /// How long a session may last that came in with a ticket that a backend asked for in a user's name. Default 1h,
     /// as for a token.
@@ -63,6 +64,10 @@ pub struct Options {
     /// Tell clients only that their credentials are invalid, not why; the log and the metrics keep the
     /// reason. Default false: the reason helps the developer and tells an attacker nothing that opens a door.
     pub terse_refusals: bool,
+    /// Whether other nodes take what this one gives out: resume tokens and tickets. Then there must be keys in `resume`.
+    /// Not a key of the configuration: the engine decides it.
+    #[serde(skip)]
+    pub shared: bool,
     /// Allows short and well-known secrets. Not a key of the configuration: `--dev` sets it.
     #[serde(skip)]
     pub dev: bool,
@@ -86,6 +91,7 @@ impl Default for Options {
             token_bytes_max: ByteSize::kib(8),
             verified_tokens_max: 1024,
             terse_refusals: false,
+            shared: false,
             dev: false,
         }
     }
@@ -146,7 +152,7 @@ impl Options {
                 ));
             }
         }
-        self.resume.validate()?;
+        self.resume.validate(self.shared)?;
         if self.ticket_lifetime < Duration::from_secs(1) || self.ticket_lifetime > TICKET_LIFETIME_MAX {
             return Err(format!(
                 "auth.ticket_lifetime is {}; it must be 1s to {TICKET_LIFETIME_MAX}",

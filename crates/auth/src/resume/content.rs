@@ -13,9 +13,12 @@ use crate::principal::{Credential, Principal};
 /// The content. The names are short because the text may travel in a URL.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Content {
-    /// The session that goes on.
-    #[serde(rename = "s")]
-    pub(crate) session: SessionId,
+    /// The session that goes on; none in a ticket.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<SessionId>,
+    /// The only origin that a ticket may be shown from.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<String>,
     /// When the window ends.
     #[serde(rename = "w")]
     pub(crate) until: Timestamp,
@@ -67,8 +70,8 @@ pub(crate) enum Proof {
 }
 
 impl Content {
-    /// What a token for `principal` in `session` holds; `None` for a token of whose key nothing is known.
-    pub(crate) fn of(principal: &Principal, session: &SessionId, until: Timestamp) -> Option<Self> {
+    /// What a token for `principal` holds, in `session` or in none yet; `None` for a token of whose key nothing is known.
+    pub(crate) fn of(principal: &Principal, session: Option<&SessionId>, until: Timestamp) -> Option<Self> {
         let proof = match &principal.credential {
             Credential::Token { id, issued_at } => Proof::Token {
                 issuer: Arc::clone(&principal.issuer),
@@ -81,7 +84,8 @@ impl Content {
             Credential::Anonymous => Proof::Anonymous,
         };
         Some(Self {
-            session: session.clone(),
+            session: session.cloned(),
+            origin: None,
             until,
             tenant: principal.tenant.clone(),
             user: principal.user.clone(),

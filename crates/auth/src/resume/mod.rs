@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use content::{Content, Proof};
-pub(crate) use sealer::Sealer;
+pub(crate) use sealer::{Purpose, Sealer};
 
 use crate::Secret;
 use crate::key::{check_secret, read_secret};
@@ -35,8 +35,8 @@ pub struct Resume {
     pub window: Duration,
     /// Secrets that resume tokens are sealed with, at least 32 random bytes each (`openssl rand -hex 32`): the same
     /// on every node. The first seals, all open; so a new one goes last, then first, then the old one goes.
-    /// Default: none; then one is drawn, which the embedded engine keeps in `<engine.path>/resume.key`, and others only
-    /// until the process ends.
+    /// Default: none; then one is drawn, which the embedded engine keeps in `<engine.path>/resume.key`, and the memory
+    /// engine only until the process ends. Where nodes share an engine they must be set. Tickets are sealed with them there, too.
     pub keys: Vec<Secret>,
     /// Files that hold such secrets, after those in `keys`; line breaks at their ends do not count. Default: none.
     pub key_files: Vec<PathBuf>,
@@ -50,11 +50,17 @@ impl Default for Resume {
 
 impl Resume {
     /// Checks what can be checked without reading the files it names. The text names the key and the fix.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    pub(crate) fn validate(&self, shared: bool) -> Result<(), String> {
         if self.window > WINDOW_MAX {
             return Err(format!("auth.resume.window is {}; it may be at most {WINDOW_MAX}", self.window));
         }
         let keys = self.keys.len() + self.key_files.len();
+        if shared && keys == 0 {
+            return Err("auth.resume.keys is empty, and nodes share this engine, so a client could not resume or use a \
+                        ticket on another node than the one that gave it out; set auth.resume.keys (or key_files) to the \
+                        same secret on every node, such as the output of `openssl rand -hex 32`"
+                .to_owned());
+        }
         if keys > KEYS_MAX {
             return Err(format!("auth.resume has {keys} keys; it may have at most {KEYS_MAX}"));
         }

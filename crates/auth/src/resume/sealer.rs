@@ -1,6 +1,6 @@
-//! Closing and opening resume tokens: AES-256-GCM, under a key of its own for each token.
+//! Closing and opening resume tokens and shared tickets: AES-256-GCM, under a key of its own for each token.
 //!
-//! `fr1.` and, in base64url: 4 bytes that name the secret, 24 random bytes, the ciphertext and its tag. The first half
+//! The prefix (`fr1.`, `ft1.`) and, in base64url: 4 bytes that name the secret, 24 random bytes, the ciphertext and its tag. The first half
 //! of the random bytes and the secret make the token's key (HMAC-SHA-256), the second half is the nonce. Together they
 //! do not repeat in any life, on any number of nodes with the same secret; a plain 96-bit nonce might after 2^32
 //! tokens, which is a few days of a million sessions.
@@ -12,14 +12,42 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngCore as _;
 
 use super::PREFIX;
+use crate::tickets;
 
 /// Bytes that name a secret.
 const NAME_BYTES: usize = 4;
 const SALT_BYTES: usize = 12;
 const HEAD_BYTES: usize = NAME_BYTES + SALT_BYTES + NONCE_LEN;
 
+/// What is sealed. What was sealed for one is not opened for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A resume token.
+    Resume,
+    /// A ticket that any node takes.
+    Ticket,
+}
+
+impl Purpose {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Resume => PREFIX,
+            Self::Ticket => tickets::PREFIX,
+        }
+    }
+
+    /// What tells its keys from those of others.
+    const fn context(self) -> &'static [u8] {
+        match self {
+            Self::Resume => b"fanfare resume token key",
+            Self::Ticket => b"fanfare shared ticket key",
+        }
+    }
+}
+
 /// Seals with the first of its secrets and opens with all.
 pub(crate) struct Sealer {
+    purpose: Purpose,
     keys: Vec<SealingKey>,
 }
 
@@ -30,14 +58,14 @@ struct SealingKey {
 
 impl Sealer {
     /// A sealer with these secrets, or with a random one if there are none.
-    pub(crate) fn new(secrets: &[String]) -> Self {
+    pub(crate) fn new(purpose: Purpose, secrets: &[String]) -> Self {
         let mut keys: Vec<_> = secrets.iter().map(|secret| SealingKey::new(secret.as_bytes())).collect();
         if keys.is_empty() {
             let mut secret = [0; 32];
             rand::rng().fill_bytes(&mut secret);
             keys.push(SealingKey::new(&secret));
         }
-        Self { keys }
+        Self { purpose, keys }
     }
 
     /// The token that holds `plain`.
@@ -46,21 +74,21 @@ impl Sealer {
         let mut head = [0; HEAD_BYTES];
         rand::rng().fill_bytes(&mut head);
         head[..NAME_BYTES].copy_from_slice(&key.name);
-        let (cipher, nonce) = key.cipher(&head)?;
+        let (cipher, nonce) = key.cipher(self.purpose, &head)?;
         cipher.seal_in_place_append_tag(nonce, Aad::from(head), &mut plain).ok()?;
-        let mut text = String::with_capacity(PREFIX.len() + (HEAD_BYTES + plain.len()).div_ceil(3) * 4);
-        text.push_str(PREFIX);
+        let mut text = String::with_capacity(self.purpose.prefix().len() + (HEAD_BYTES + plain.len()).div_ceil(3) * 4);
+        text.push_str(self.purpose.prefix());
         URL_SAFE_NO_PAD.encode_string([&head[..], &plain].concat(), &mut text);
         Some(text)
     }
 
     /// What the token `text` holds; `None` if none of the secrets sealed it.
     pub(crate) fn open(&self, text: &str) -> Option<Vec<u8>> {
-        let mut sealed = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?;
+        let mut sealed = URL_SAFE_NO_PAD.decode(text.strip_prefix(self.purpose.prefix())?).ok()?;
         let (head, sealed) = sealed.split_first_chunk_mut::<HEAD_BYTES>()?;
         // Two secrets may have the same name, if hardly ever.
         self.keys.iter().filter(|key| head.starts_with(&key.name)).find_map(|key| {
-            let (cipher, nonce) = key.cipher(head)?;
+            let (cipher, nonce) = key.cipher(self.purpose, head)?;
             // A failed try destroys the text, so each has its own.
             let mut plain = sealed.to_vec();
             let length = cipher.open_in_place(nonce, Aad::from(*head), &mut plain).ok()?.len();
@@ -79,10 +107,10 @@ impl SealingKey {
     }
 
     /// The key and the nonce of the token with this head.
-    fn cipher(&self, head: &[u8; HEAD_BYTES]) -> Option<(LessSafeKey, Nonce)> {
+    fn cipher(&self, purpose: Purpose, head: &[u8; HEAD_BYTES]) -> Option<(LessSafeKey, Nonce)> {
         let (salt, nonce) = head[NAME_BYTES..].split_at(SALT_BYTES);
         let mut context = hmac::Context::with_key(&self.secret);
-        context.update(b"fanfare resume token key");
+        context.update(purpose.context());
         context.update(salt);
         let key = UnboundKey::new(&AES_256_GCM, context.sign().as_ref()).ok()?;
         Some((LessSafeKey::new(key), Nonce::try_assume_unique_for_key(nonce).ok()?))
@@ -95,7 +123,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn sealer(secrets: &[&str]) -> Sealer {
-        Sealer::new(&secrets.iter().map(|secret| (*secret).to_owned()).collect::<Vec<_>>())
+        Sealer::new(Purpose::Resume, &secrets.iter().map(|secret| (*secret).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
@@ -117,6 +145,16 @@ mod tests {
         let text = one.seal(b"x".to_vec()).unwrap();
         assert_eq!(one.open(&text), Some(b"x".to_vec()));
         assert_eq!(other.open(&text), None);
+    }
+
+    #[test]
+    fn a_ticket_is_no_resume_token() {
+        let secrets = ["a".to_owned()];
+        let (resume, ticket) = (Sealer::new(Purpose::Resume, &secrets), Sealer::new(Purpose::Ticket, &secrets));
+        let text = ticket.seal(b"x".to_vec()).unwrap();
+        assert_eq!(ticket.open(&text), Some(b"x".to_vec()));
+        assert_eq!(resume.open(&text), None);
+        assert_eq!(resume.open(&text.replacen("ft1.", "fr1.", 1)), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Taking back what was given: tokens, all tokens of a user, and users themselves; and how those who hold principals
 //! for long learn that one must go.
 
+mod change;
 mod file;
 mod store;
 mod table;
@@ -11,6 +12,7 @@ use fanfare_model::{Tenant, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use change::RevocationChange;
 pub(crate) use file::RevocationsFile;
 pub(crate) use store::Store;
 

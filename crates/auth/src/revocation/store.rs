@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::file::{Content, RevocationsFile};
 use super::table::Table;
-use super::{Revocation, Revoked, RevokedPage};
+use super::{Revocation, RevocationChange, Revoked, RevokedPage};
 use crate::Error;
 use crate::principal::Principal;
 use crate::refusal::Refusal;
@@ -59,7 +59,51 @@ impl Store {
         self.table.load().page(tenant, after, limit)
     }
 
-    pub(crate) fn revoke(&self, revocation: Revocation, now: Timestamp) -> Result<(), Error> {
+    /// Whether there is a file in which they are kept.
+    pub(crate) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether the user is blocked.
+    pub(crate) fn is_blocked(&self, tenant: &Tenant, user: &UserId) -> bool {
+        let block = Revocation::Block { tenant: tenant.clone(), user: user.clone() };
+        self.table.load().holds(&block)
+    }
+
+    /// Everything that is in force.
+    pub(crate) fn all(&self, now: Timestamp) -> Vec<Revoked> {
+        let in_force = |revoked: &Revoked| revoked.until.is_none_or(|until| until > now);
+        self.table.load().all().filter(in_force).collect()
+    }
+
+    /// Takes over what another node has done, or this one before. What is revoked is in force, whatever there is room for.
+    pub(crate) fn learn(&self, change: &RevocationChange, now: Timestamp) {
+        let _changing = self.changing.lock();
+        let known = self.table.load();
+        match change {
+            RevocationChange::Revoked(revoked) => {
+                if revoked.until.is_some_and(|until| until <= now) || known.covers(revoked) {
+                    return;
+                }
+                let mut table = Table::clone(&known);
+                if table.len() >= self.max {
+                    table.forget_ended(now);
+                }
+                table.add(revoked);
+                self.publish(table);
+            }
+            RevocationChange::Unblocked { tenant, user, .. } => {
+                let mut table = Table::clone(&known);
+                if table.unblock(tenant, user) {
+                    // Nobody must go because of that.
+                    self.table.store(Arc::new(table));
+                }
+            }
+        }
+    }
+
+    /// Revokes, and says what is kept of it.
+    pub(crate) fn revoke(&self, revocation: Revocation, now: Timestamp) -> Result<Revoked, Error> {
         let until = match &revocation {
             Revocation::Token { .. } => Some(now.plus(self.longest)),
             Revocation::UserTokens { issued_before, .. } if *issued_before > now => {
@@ -74,12 +118,12 @@ impl Store {
         let mut table = Table::clone(&self.table.load());
         self.add(&mut table, &revoked, now)?;
         self.publish(table);
-        if self.file.is_none() {
-            return Ok(());
+        if self.file.is_some() {
+            changing.unwritten.forget_ended(now);
+            changing.unwritten.add(&revoked);
+            self.write(&mut changing, now, |_| ())?;
         }
-        changing.unwritten.forget_ended(now);
-        changing.unwritten.add(&revoked);
-        self.write(&mut changing, now, |_| ())
+        Ok(revoked)
     }
 
     pub(crate) fn unblock(&self, tenant: &Tenant, user: &UserId, now: Timestamp) -> Result<(), Error> {

@@ -84,6 +84,18 @@ impl Table {
         })
     }
 
+    /// Whether nothing would be otherwise with this entry added.
+    pub(super) fn covers(&self, revoked: &Revoked) -> bool {
+        let revocation = &revoked.revocation;
+        match (revocation, self.tenants.get(revocation.tenant())) {
+            (_, None) => false,
+            (Revocation::UserTokens { user, issued_before, .. }, Some(entries)) => {
+                entries.users.get(user).is_some_and(|(known, _)| known >= issued_before)
+            }
+            (_, Some(_)) => self.holds(revocation),
+        }
+    }
+
     /// Takes back a block; whether there was one.
     pub(super) fn unblock(&mut self, tenant: &Tenant, user: &UserId) -> bool {
         self.tenants.get_mut(tenant).is_some_and(|entries| entries.blocked.remove(user).is_some())

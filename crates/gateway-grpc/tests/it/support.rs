@@ -9,10 +9,11 @@ use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use fanfare_auth::{Action, Anonymous, Auth, Door, Grant, Issuer, KeySource, MintRequest, Pattern, Secret};
 use fanfare_bus::{Bus, Hub, HubOptions, LocalBroker, Policies, PolicyOptions};
+use fanfare_cluster::{Handle as Cluster, MemoryLeases, NodeInfo};
 use fanfare_gateway_grpc::{Doors, Options};
 use fanfare_history::memory::{self, MemoryLog};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
-use fanfare_model::{Clock, Data, Draft, EventId, SystemClock, Tenant, Topic, UserId};
+use fanfare_model::{Clock, Data, Draft, EventId, SystemClock, Tenant, Timestamp, Topic, UserId};
 use fanfare_proto::v1::client_frame::Command;
 use fanfare_proto::v1::events_client::EventsClient;
 use fanfare_proto::v1::server_frame::What;
@@ -83,9 +84,12 @@ pub(crate) async fn node(choices: Choices) -> TestNode {
         fanfare_auth::Options { issuers: [("app".to_owned(), issuer)].into(), anonymous, ..Default::default() };
     let auth = Auth::new(options, Arc::clone(&clock)).unwrap();
     let sessions = Registry::new(choices.session.clone(), Arc::clone(&clock));
+    let node = NodeInfo::new("test", Vec::new(), Timestamp::default(), "0").unwrap();
+    let cluster = Cluster::new(Arc::new(MemoryLeases::new()), bus.clone(), node, fanfare_cluster::Options::default());
     let presence = fanfare_presence::Handle::new(
         Arc::new(fanfare_presence::memory::MemoryPresence::new()),
         bus.clone(),
+        &cluster,
         Arc::clone(&clock),
         fanfare_presence::Options::default(),
     );
@@ -95,14 +99,26 @@ pub(crate) async fn node(choices: Choices) -> TestNode {
         Arc::clone(&clock),
         fanfare_consumer::Options::default(),
     );
+    cluster.start(&life);
     presence.start(&life);
     consumers.start(&life);
     sessions.start(&life, &auth);
     sessions.start_worker(&life);
     let quotas = Quotas::new(choices.limits, Arc::clone(&clock));
     let options = Arc::new(choices.session);
-    let node =
-        Node { auth, bus, sessions, presence, consumers, quotas, hooks: None, options, clock, life: life.clone() };
+    let node = Node {
+        auth,
+        bus,
+        sessions,
+        presence,
+        cluster,
+        consumers,
+        quotas,
+        hooks: None,
+        options,
+        clock,
+        life: life.clone(),
+    };
     let router = fanfare_gateway_grpc::router(node.clone(), Arc::new(choices.grpc), Doors::All);
     // What others do with methods that a path does not have must not get in the way of preflights.
     let router = router.method_not_allowed_fallback(|| async { http::StatusCode::IM_A_TEAPOT });

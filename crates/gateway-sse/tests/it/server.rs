@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use fanfare_auth::{Auth, Grant, Issuer, KeySource, MintRequest, Secret};
 use fanfare_bus::{Bus, Hub, HubOptions, LocalBroker, Policies};
+use fanfare_cluster::{Handle as Cluster, MemoryLeases, NodeInfo};
 use fanfare_gateway_sse::{ConnectionAbort, Door, Options};
 use fanfare_history::memory::{MemoryLog, Options as MemoryOptions};
 use fanfare_lifecycle::Lifecycle;
@@ -80,12 +81,16 @@ pub(crate) fn server_among(options: Options, session: fanfare_session::Options, 
     sessions.start(&life, &auth);
     sessions.start_worker(&life);
     let clock_of_node = Arc::clone(&clock) as _;
+    let node = NodeInfo::new("test", Vec::new(), Timestamp::default(), "0").unwrap();
+    let cluster = Cluster::new(Arc::new(MemoryLeases::new()), bus.clone(), node, fanfare_cluster::Options::default());
     let presence = presence::Handle::new(
         Arc::new(presence::memory::MemoryPresence::new()),
         bus.clone(),
+        &cluster,
         Arc::clone(&clock) as _,
         presence::Options::default(),
     );
+    cluster.start(&life);
     presence.start(&life);
     let consumers = fanfare_consumer::Handle::new(
         Arc::new(fanfare_consumer::MemoryCursors::new(10)),
@@ -99,6 +104,7 @@ pub(crate) fn server_among(options: Options, session: fanfare_session::Options, 
         auth,
         bus,
         presence,
+        cluster,
         consumers,
         sessions,
         quotas,

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use axum::extract::ConnectInfo;
 use fanfare_auth::{Action, Anonymous, Auth, Grant, Issuer, KeySource, MintRequest, Pattern, Secret};
 use fanfare_bus::{Bus, Enter, Hub, HubOptions, LocalBroker, Policies, PolicyOptions, PresenceOptions, PresencePolicy};
+use fanfare_cluster::{Handle as Cluster, MemoryLeases, NodeInfo};
 use fanfare_consumer::MemoryCursors;
 use fanfare_gateway_ws::Options;
 use fanfare_history::Log;
 use fanfare_history::memory::{self, MemoryLog};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
-use fanfare_model::{Clock, Data, Draft, Duration, EventId, SystemClock, Tenant, Topic, UserId};
+use fanfare_model::{Clock, Data, Draft, Duration, EventId, SystemClock, Tenant, Timestamp, Topic, UserId};
 use fanfare_presence::memory::MemoryPresence;
 use fanfare_session::quota::{self, Quotas};
 use fanfare_session::{Hooks, Node, Registry};
@@ -102,8 +103,16 @@ fn start(choices: Choices) -> Node {
     let life = Lifecycle::new();
     life.started();
     let options = fanfare_presence::Options::default();
-    let presence =
-        fanfare_presence::Handle::new(Arc::new(MemoryPresence::new()), bus.clone(), Arc::clone(&clock), options);
+    let node = NodeInfo::new("test", Vec::new(), Timestamp::default(), "0").unwrap();
+    let cluster = Cluster::new(Arc::new(MemoryLeases::new()), bus.clone(), node, fanfare_cluster::Options::default());
+    let presence = fanfare_presence::Handle::new(
+        Arc::new(MemoryPresence::new()),
+        bus.clone(),
+        &cluster,
+        Arc::clone(&clock),
+        options,
+    );
+    cluster.start(&life);
     presence.start(&life);
     let options = fanfare_consumer::Options::default();
     let engine = Arc::new(MemoryCursors::new(options.consumers_max));
@@ -112,7 +121,7 @@ fn start(choices: Choices) -> Node {
     sessions.start(&life, &auth);
     let quotas = Quotas::new(choices.quotas, Arc::clone(&clock));
     let (options, hooks) = (Arc::new(choices.session), choices.hooks);
-    let node = Node { auth, bus, presence, consumers, sessions, quotas, hooks, options, clock, life };
+    let node = Node { auth, bus, presence, cluster, consumers, sessions, quotas, hooks, options, clock, life };
     node.start_worker();
     node
 }

@@ -10,9 +10,10 @@ mod enter;
 
 use fanfare_auth::{Action, Door, Principal, Refusal, Sealed};
 use fanfare_bus::{OnSlow, Subscribe};
-use fanfare_model::{SessionId, StartFrom, Tag, Topic, TopicKey};
+use fanfare_model::{Kind, SessionId, StartFrom, Tag, Topic, TopicKey};
 
 use crate::Node;
+use crate::problem::Problem;
 
 pub use ask::{Receiving, may_publish, may_refresh, may_subscribe};
 pub use denied::Denied;
@@ -32,6 +33,23 @@ pub fn authenticate(node: &Node, door: Door, credential: Option<&str>) -> Result
     match credential {
         Some(credential) => node.auth.authenticate(door, credential),
         None => anonymous(node, door),
+    }
+}
+
+/// Who comes in with a ticket, shown from the page's `origin` if the request has one. Where nodes share tickets, the one
+/// that is shown it first, of all nodes, claims it.
+pub async fn redeem(node: &Node, ticket: &str, origin: Option<&str>) -> Result<Principal, Problem> {
+    if !node.auth.shares_tickets() {
+        return Ok(node.auth.redeem(Door::Client, ticket, origin)?);
+    }
+    let shown = node.auth.show_ticket(Door::Client, ticket)?;
+    let name = format!("ticket/{}", shown.name());
+    match node.cluster.leases().acquire(&name, node.cluster.id().as_str(), shown.keep()).await {
+        Ok(claimed) => Ok(node.auth.redeem_shown(Door::Client, shown, origin, claimed.is_some())?),
+        Err(error) => {
+            tracing::warn!(error = %error, "a ticket could not be claimed");
+            Err(Problem::new(Kind::Unavailable, "tickets cannot be taken now"))
+        }
     }
 }
 

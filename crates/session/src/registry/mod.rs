@@ -5,6 +5,7 @@
 //! and administrators go the same way: a session only waits for its next [`Nudge`].
 
 mod bell;
+mod newcomers;
 mod orders;
 mod session;
 mod watch;
@@ -18,16 +19,20 @@ use fanfare_auth::Principal;
 use fanfare_model::{Clock, Kind, SessionId, Tenant, Timestamp, Topic, UserId};
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::Sender;
 
 pub use session::Session;
 
+use crate::everywhere::Newcomer;
 use crate::quota::Permit;
 use crate::{From, Goodbye, Options, metrics as names};
 
 /// What a session speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// Server-Sent Events.
     Sse,
@@ -55,7 +60,7 @@ impl Protocol {
 }
 
 /// What is known of a session.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SessionInfo {
     /// Its id.
     pub id: SessionId,
@@ -108,7 +113,8 @@ pub enum Order {
 }
 
 /// Whose sessions are meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Whose {
     /// One session of a tenant.
     Session(Tenant, SessionId),
@@ -142,7 +148,7 @@ impl TooMany {
 }
 
 /// Which sessions to list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Query {
     /// Whose.
     pub tenant: Tenant,
@@ -155,10 +161,10 @@ pub struct Query {
 }
 
 /// A page of sessions, by id.
-#[derive(Debug, Clone)]
-pub struct SessionPage {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionPage<S = SessionInfo> {
     /// The sessions.
-    pub sessions: Vec<SessionInfo>,
+    pub sessions: Vec<S>,
     /// How many there are in all.
     pub total: usize,
     /// Whether there are more after the last.
@@ -180,6 +186,8 @@ struct Inner {
     emptied: Notify,
     /// Who is told of sessions that are gone.
     presence: OnceLock<fanfare_presence::Handle>,
+    /// Where those are told of that take the place of sessions that may be on other nodes.
+    newcomers: OnceLock<Sender<Newcomer>>,
 }
 
 #[derive(Default)]
@@ -207,13 +215,16 @@ struct Details {
     orders: Vec<Order>,
     /// Its place among the sessions of its user, tenant and address.
     permit: Option<Permit>,
+    /// It goes on with another node.
+    moved: bool,
 }
 
 impl Registry {
     /// An empty registry.
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
         let (table, emptied, presence) = (Mutex::default(), Notify::new(), OnceLock::new());
-        Self { inner: Arc::new(Inner { options, clock, table, emptied, presence }), worker: 0 }
+        let inner = Inner { options, clock, table, emptied, presence, newcomers: OnceLock::new() };
+        Self { inner: Arc::new(inner), worker: 0 }
     }
 
     /// The same registry for another worker.
@@ -249,9 +260,10 @@ impl Registry {
             }
             of_user.push(key);
         }
+        self.tell_of(&info, principal.resumes.is_some());
         let due = self.due(info.expires_at);
         table.expiring.extend(due.map(|at| (at, key)));
-        let details = Details { info, principal, due, orders: Vec::new(), permit: None };
+        let details = Details { info, principal, due, orders: Vec::new(), permit: None, moved: false };
         let entry = Arc::new(Entry { worker: self.worker, bell: Bell::default(), details: Mutex::new(details) });
         table.sessions.insert(Arc::clone(&entry));
         drop(guard);

@@ -74,11 +74,11 @@ impl Session {
         self.entry.bell.end(goodbye);
     }
 
-    /// Whether another connection goes on with this session.
+    /// Whether another connection goes on with this session, here or on another node.
     pub fn is_taken_over(&self) -> bool {
         let table = self.registry.inner.table.lock();
-        let id = &self.entry.details.lock().info.id;
-        table.by_id.get(id) != Some(&self.key)
+        let details = self.entry.details.lock();
+        details.moved || table.by_id.get(&details.info.id) != Some(&self.key)
     }
 
     /// It ends on purpose, its client's or the server's: it leaves every topic that it is a member of at once. Not
