@@ -1,0 +1,32 @@
+//! Engines on servers of their own.
+
+use std::sync::Arc;
+
+use fanfare_bus::{Broker, contract};
+use fanfare_engine_redis::{Engine, Options};
+use fanfare_lifecycle::Lifecycle;
+use fanfare_model::Clock;
+
+/// Options for a server that stands alone.
+pub(crate) fn at(url: String) -> Options {
+    Options { urls: vec![url], ..Options::default() }
+}
+
+/// An engine whose names begin as those of no other place.
+pub(crate) async fn engine(options: &Options, place: usize, clock: Arc<dyn Clock>, life: &Lifecycle) -> Arc<Engine> {
+    let options = Options { prefix: format!("{}-{place}", options.prefix), ..options.clone() };
+    Engine::connect(&options, clock, life).await.expect("the engine connects")
+}
+
+/// The contract of brokers, on engines with `options`.
+pub(crate) fn brokers(options: Options, life: &Lifecycle) -> contract::Suite {
+    let life = life.clone();
+    contract::Suite::new(move |setting| {
+        let (options, life) = (options.clone(), life.clone());
+        async move {
+            let engine = engine(&options, setting.place, setting.clock, &life).await;
+            let broker: Arc<dyn Broker> = engine.broker(setting.policies, setting.receive);
+            broker
+        }
+    })
+}
