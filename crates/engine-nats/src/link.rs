@@ -1,0 +1,262 @@
+//! The connection to the servers, and calls of the `JetStream` API over it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request, RequestErrorKind};
+use bytes::Bytes;
+use fanfare_lifecycle::Lifecycle;
+use fanfare_model::Timestamp;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::error::{Error, Fault, code};
+use crate::gets::{Gets, Got, Stored};
+use crate::metrics::{Handles, Operation};
+use crate::options::Options;
+
+/// The oldest server that can do what is asked of it: batched direct gets and a time to live per message.
+const SERVER_MIN: (i64, i64, i64) = (2, 11, 0);
+/// How long to wait before a call is tried again: an election takes seconds.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// One connection, which is made again whenever it breaks.
+pub(crate) struct Link {
+    pub(crate) client: Client,
+    pub(crate) metrics: Arc<Handles>,
+    pub(crate) timeout: Duration,
+    gets: Gets,
+    /// What the subjects of the API begin with.
+    api: String,
+    /// Counts the times that live messages may have been missed.
+    shaken: watch::Sender<u64>,
+    /// What a server's clock showed, and when.
+    server_time: Mutex<Option<(Timestamp, Instant)>>,
+}
+
+impl Link {
+    /// Connects, and checks that the servers can do what is needed.
+    pub(crate) async fn connect(options: &Options, life: &Lifecycle) -> Result<Arc<Self>, Error> {
+        let metrics = Arc::new(Handles::new());
+        let shaken = watch::Sender::new(0_u64);
+        let connect = credentials(options).await?.event_callback({
+            let (metrics, shaken) = (Arc::clone(&metrics), shaken.clone());
+            move |event| {
+                note(&event, &metrics, &shaken);
+                std::future::ready(())
+            }
+        });
+        let mut servers = Vec::with_capacity(options.urls.len());
+        for url in &options.urls {
+            let server: async_nats::ServerAddr = url.parse().map_err(|_| {
+                Error::Configuration(format!("engine.nats.urls holds {url:?}, which is not the address of a server"))
+            })?;
+            servers.push(server);
+        }
+        let timeout = options.timeout.get();
+        let client = tokio::time::timeout(timeout, connect.connect(servers))
+            .await
+            .map_err(|error| Error::Unreachable(error.into()))?
+            .map_err(|error| Error::Unreachable(error.into()))?;
+        let (major, minor, patch) = SERVER_MIN;
+        if !client.is_server_compatible(major, minor, patch) {
+            let found = client.server_info().version;
+            return Err(Error::Unfit(format!("the NATS server is version {found}; use {major}.{minor} or later")));
+        }
+        let api = options.domain.as_ref().map_or_else(|| "$JS.API".to_owned(), |domain| format!("$JS.{domain}.API"));
+        let gets = Gets::listen(&client, life).await.map_err(|error| Error::Unreachable(error.into()))?;
+        let link = Self { client, metrics, timeout, gets, api, shaken, server_time: Mutex::new(None) };
+        match link.call::<Value>(Operation::Info, "INFO", &Value::Null).await {
+            Ok(_) => Ok(Arc::new(link)),
+            Err(fault) => Err(Error::Unfit(format!(
+                "the NATS server offers no JetStream ({fault}); start it with `jetstream {{}}` in its configuration, and \
+                 allow it for this account"
+            ))),
+        }
+    }
+
+    /// Changes whenever live messages may have been missed: the connection was made again, or too many came at once.
+    pub(crate) fn shaken(&self) -> watch::Receiver<u64> {
+        self.shaken.subscribe()
+    }
+
+    /// Whether a server is connected now.
+    pub(crate) fn is_up(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// The time by the servers' clock.
+    pub(crate) fn server_time(&self) -> Option<Timestamp> {
+        let known = *self.server_time.lock();
+        known.map(|(at, since)| at.plus(since.elapsed()))
+    }
+
+    /// A server says what time it is.
+    pub(crate) fn learn_time(&self, at: Timestamp) {
+        *self.server_time.lock() = Some((at, Instant::now()));
+    }
+
+    /// The most bytes that a message may have.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    pub(crate) fn subject(&self, operation: &str) -> String {
+        format!("{}.{operation}", self.api)
+    }
+
+    /// One call of the API, tried until the time is over.
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        kind: Operation,
+        operation: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Fault> {
+        let body = match serde_json::to_value(body).map_err(|error| Fault::Garbled(error.to_string()))? {
+            Value::Null => Bytes::new(),
+            value => Bytes::from(value.to_string()),
+        };
+        let subject = self.subject(operation);
+        let answer = self.ask(kind, &subject, None, body).await?;
+        serde_json::from_value(answer).map_err(|error| Fault::Garbled(error.to_string()))
+    }
+
+    /// Asks for an answer in JSON, again and again until there is one or the time is over.
+    pub(crate) async fn ask(
+        &self,
+        kind: Operation,
+        subject: &str,
+        headers: Option<&HeaderMap>,
+        body: Bytes,
+    ) -> Result<Value, Fault> {
+        let since = Instant::now();
+        let answer = loop {
+            let left = self.timeout.saturating_sub(since.elapsed());
+            match self.ask_once(subject, headers, body.clone(), left).await {
+                Err(fault) if passes(&fault) && left > RETRY_AFTER => tokio::time::sleep(RETRY_AFTER).await,
+                answer => break answer,
+            }
+        };
+        self.metrics.called(kind, answer.is_ok(), since.elapsed());
+        answer
+    }
+
+    /// Asks once; waits for at most `patience`, or half of the time-out if that is less.
+    pub(crate) async fn ask_once(
+        &self,
+        subject: &str,
+        headers: Option<&HeaderMap>,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<Value, Fault> {
+        let patience = patience.min(self.timeout / 2).max(RETRY_AFTER);
+        let mut request = Request::new().payload(body).timeout(Some(patience));
+        if let Some(headers) = headers {
+            request = request.headers(headers.clone());
+        }
+        let answer = self.client.send_request(subject.to_owned(), request).await;
+        parse(&answer.map_err(|error| fault_of(&error))?)
+    }
+
+    /// Reads messages of a stream.
+    pub(crate) async fn get(&self, stream: &str, get: &crate::gets::Get<'_>) -> Result<crate::gets::Batch, Fault> {
+        let since = Instant::now();
+        let subject = self.subject(&format!("DIRECT.GET.{stream}"));
+        let answer = loop {
+            let left = self.timeout.saturating_sub(since.elapsed());
+            match self.gets.get(&self.client, &subject, get, left.min(self.timeout / 2).max(RETRY_AFTER)).await {
+                Err(fault) if passes(&fault) && left > RETRY_AFTER => tokio::time::sleep(RETRY_AFTER).await,
+                answer => break answer,
+            }
+        };
+        self.metrics.called(Operation::Get, answer.is_ok(), since.elapsed());
+        answer
+    }
+}
+
+impl Link {
+    /// The last message of a subject as the leader of the stream has it, which has all that was acknowledged.
+    pub(crate) async fn last_by_leader(&self, stream: &str, subject: &str) -> Result<Option<Stored>, Fault> {
+        let body = serde_json::json!({ "last_by_subj": subject });
+        match self.call::<Got>(Operation::Get, &format!("STREAM.MSG.GET.{stream}"), &body).await {
+            Ok(got) => got.message.stored().map(Some),
+            Err(fault) if fault.is(code::NO_MESSAGE) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+/// Whether it is worth trying again soon.
+fn passes(fault: &Fault) -> bool {
+    match fault {
+        Fault::Unavailable(_) => true,
+        Fault::Refused { code, .. } => code::PASSING.contains(code),
+        Fault::Garbled(_) => false,
+    }
+}
+
+pub(crate) fn fault_of(error: &async_nats::RequestError) -> Fault {
+    match error.kind() {
+        RequestErrorKind::MaxPayloadExceeded => {
+            Fault::Refused { code: code::MESSAGE_TOO_LARGE, text: "larger than a message may be".to_owned() }
+        }
+        _ => Fault::Unavailable(error.to_string()),
+    }
+}
+
+/// The answer in a message, or the error that it holds.
+pub(crate) fn parse(message: &Message) -> Result<Value, Fault> {
+    let answer: Value = serde_json::from_slice(&message.payload).map_err(|error| Fault::Garbled(error.to_string()))?;
+    match answer.get("error") {
+        None => Ok(answer),
+        Some(error) => {
+            let number = |field: &str| error.get(field).and_then(Value::as_u64);
+            let code = number("err_code").or_else(|| number("code")).unwrap_or(0);
+            let text = error.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+            Err(Fault::Refused { code, text })
+        }
+    }
+}
+
+fn note(event: &Event, metrics: &Handles, shaken: &watch::Sender<u64>) {
+    match event {
+        Event::Connected => shaken.send_modify(|times| *times += 1),
+        Event::SlowConsumer(_) => {
+            metrics.overruns.increment(1);
+            shaken.send_modify(|times| *times += 1);
+        }
+        Event::Disconnected => {
+            metrics.disconnects.increment(1);
+            tracing::warn!("connection to nats lost");
+        }
+        other => tracing::info!(event = %other, "nats"),
+    }
+}
+
+async fn credentials(options: &Options) -> Result<ConnectOptions, Error> {
+    let mut connect = ConnectOptions::new()
+        .name(format!("fanfare {}", options.prefix))
+        .connection_timeout(options.timeout.get())
+        .ping_interval(options.timeout.get())
+        .subscription_capacity(options.live_waiting_max)
+        .reconnect_delay_callback(|attempts| Duration::from_millis(50 << attempts.min(5)));
+    if let (Some(user), Some(password)) = (&options.username, &options.password) {
+        connect = connect.user_and_password(user.clone(), password.reveal().to_owned());
+    }
+    if let Some(token) = &options.token {
+        connect = connect.token(token.reveal().to_owned());
+    }
+    if let Some(file) = &options.credentials_file {
+        connect = connect.credentials_file(file).await.map_err(|error| {
+            Error::Configuration(format!("engine.nats.credentials_file \"{}\" cannot be used: {error}", file.display()))
+        })?;
+    }
+    if let Some(file) = &options.ca_file {
+        connect = connect.add_root_certificates(file.clone());
+    }
+    Ok(connect)
+}

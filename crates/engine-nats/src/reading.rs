@@ -1,0 +1,420 @@
+//! Reading a topic's stretch of its stream.
+//!
+//! A topic has some of its stream's places, in order; where they are is found by asking how many are left from a place on.
+//! The server keeps one event more than are read, and keeps events longer than they are read: what lies before the first
+//! that is read proves to a reader that it missed nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanfare_history::{Direction, Head, Page, Read, ReadFrom, record};
+use fanfare_model::{Event, Position, Tag, Timestamp};
+
+use crate::classes::Spot;
+use crate::error::Fault;
+use crate::gets::{BATCH_MAX, BYTES_MAX, Get, Stored};
+use crate::interest::Interest;
+use crate::link::Link;
+use crate::lives::{Lives, TopicLife};
+
+/// How many more than needed may be read, rather than to look for the place more exactly.
+const SURPLUS_MIN: u64 = 16;
+
+/// What is needed to read.
+pub(crate) struct Reading<'a> {
+    pub(crate) link: &'a Link,
+    pub(crate) lives: &'a Lives,
+    pub(crate) interest: Option<&'a Interest>,
+}
+
+/// The front of a topic: what is found of it first.
+#[derive(Debug, Clone)]
+struct Front {
+    life: TopicLife,
+    /// The first that is read, and how many are from there on. `None`: there is none.
+    first: Option<Stored>,
+    count: u64,
+    /// The place of the one before the first.
+    before: Before,
+    /// The last, if it is known by now.
+    last: Option<Stored>,
+    /// There was nothing at all.
+    is_bare: bool,
+}
+
+/// How often the front of a topic is looked for again that has a last event and no first.
+const LOOKS: u32 = 20;
+
+/// What is before the first that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// This one, or nothing at all if 0.
+    At(u64),
+    /// It has gone, if there was one.
+    Unknown,
+}
+
+impl Reading<'_> {
+    /// The head of a topic.
+    pub(crate) async fn head(&self, spot: &Spot) -> Result<Head, Fault> {
+        let life = self.lives.of(spot);
+        if spot.class.passing {
+            return self.passing_head(spot, life).await;
+        }
+        let front = self.front(spot, life, None).await?;
+        let head = self.head_of(spot, &front, None).await?;
+        // A replica may lag behind what this node knows. The leader does not; if that is behind as well, something is lost.
+        match self.interest.and_then(|interest| interest.known(spot, life)) {
+            Some(known) if known.offset > head.last.offset => self.head_by_leader(spot, life, head).await,
+            _ => Ok(head),
+        }
+    }
+
+    async fn head_by_leader(&self, spot: &Spot, life: TopicLife, head: Head) -> Result<Head, Fault> {
+        let Some(last) = self.link.last_by_leader(&spot.class.stream, &spot.subject).await? else { return Ok(head) };
+        if last.seq < life.start() || last.seq <= head.last.offset {
+            return Ok(head);
+        }
+        let first = if head.events == 0 { last.seq } else { head.first };
+        Ok(Head { last: position(life, &last)?, first, events: head.events.max(1), time: Some(last.time), ..head })
+    }
+
+    async fn passing_head(&self, spot: &Spot, life: TopicLife) -> Result<Head, Fault> {
+        let known = self.interest.and_then(|interest| interest.known(spot, life));
+        let last = self.link.get(&spot.class.stream, &Get::last(vec![&spot.subject])).await?;
+        let (last, time) = match last.messages.first().filter(|last| last.seq > life.after) {
+            Some(last) => (position(life, last)?, Some(last.time)),
+            None => (life.origin(), None),
+        };
+        let last = known.filter(|known| known.offset > last.offset).unwrap_or(last);
+        Ok(Head { last, first: last.offset + 1, time, ..Head::empty(life.epoch) })
+    }
+
+    async fn front(&self, spot: &Spot, life: TopicLife, oldest: Option<Timestamp>) -> Result<Front, Fault> {
+        for look in 0..LOOKS {
+            let front = self.look_at_front(spot, life, oldest).await?;
+            // If nothing was there, a last one has come meanwhile (or to another replica), perhaps with others before it:
+            // they must not look as if they were gone.
+            if !front.is_bare || self.last(spot, life).await?.is_none_or(|last| last.seq < life.start()) {
+                return Ok(front);
+            }
+            tokio::time::sleep(Duration::from_millis(5) * look).await;
+        }
+        Err(Fault::Unavailable("the replicas do not agree on the first event of a topic".to_owned()))
+    }
+
+    /// The last event of a topic.
+    async fn last(&self, spot: &Spot, life: TopicLife) -> Result<Option<Stored>, Fault> {
+        let found = self.link.get(&spot.class.stream, &Get::last(vec![&spot.subject])).await?;
+        Ok(found.messages.into_iter().find(|last| last.seq > life.after))
+    }
+
+    async fn look_at_front(&self, spot: &Spot, life: TopicLife, oldest: Option<Timestamp>) -> Result<Front, Fault> {
+        let stream = &spot.class.stream;
+        let found = self.link.get(stream, &Get::next(&spot.subject, life.start(), 2)).await?;
+        let count = found.count();
+        let mut messages = found.messages.into_iter().filter(|stored| !stored.is_marker);
+        let (first, second) = (messages.next(), messages.next());
+        let before = if life.floor > life.after { Before::At(life.floor - 1) } else { Before::Unknown };
+        let last = match count {
+            1 => first.clone(),
+            2 => second.clone(),
+            _ => None,
+        };
+        let mut front = Front { life, first, count, before, last, is_bare: count == 0 };
+        // One more is kept than is read.
+        if spot.class.events_max.is_some_and(|max| count > max) {
+            front = Front {
+                before: front.first.as_ref().map_or(before, |at| Before::At(at.seq)),
+                first: second,
+                count: count - 1,
+                ..front
+            };
+        }
+        // What is too old is not read, be it there or not.
+        if let (Some(oldest), Some(first)) = (oldest, &front.first)
+            && first.time < oldest
+        {
+            let young = self.link.get(stream, &Get::since(&spot.subject, oldest, 1)).await?;
+            let count = young.count().min(front.count);
+            let young = young.messages.into_iter().next().filter(|young| young.seq > first.seq);
+            let end = young.as_ref().map_or(u64::MAX, |young| young.seq);
+            let before = self.place_before(spot, &front, end).await?;
+            front = Front { before, count: if young.is_some() { count } else { 0 }, first: young, ..front };
+        }
+        Ok(front)
+    }
+
+    /// The place of the last event before `seq`.
+    async fn place_before(&self, spot: &Spot, front: &Front, seq: u64) -> Result<Before, Fault> {
+        if front.first.as_ref().is_none_or(|first| seq <= first.seq) {
+            return Ok(front.before);
+        }
+        let found = self.link.get(&spot.class.stream, &Get::last_until(&spot.subject, seq - 1)).await?;
+        let found = found.messages.first().map_or(0, |stored| stored.seq);
+        Ok(if found >= front.life.start() { Before::At(found) } else { front.before })
+    }
+
+    /// `prev` of the first event that is kept. Nothing lies between, but what the stream's limits may have removed.
+    async fn prev_of_first(&self, spot: &Spot, front: &Front) -> Result<u64, Fault> {
+        match front.before {
+            Before::At(place) => Ok(place),
+            Before::Unknown => {
+                let horizon = spot.class.info(self.link).await?.horizon();
+                Ok(front.life.prev(horizon - 1))
+            }
+        }
+    }
+
+    /// The head of which `front` is the front. `asked`: from where on a reader looks, and what it finds there is all there is.
+    async fn head_of(&self, spot: &Spot, front: &Front, asked: Option<u64>) -> Result<Head, Fault> {
+        let life = front.life;
+        let last = match &front.last {
+            // After a bare front comes what was not there yet; of a truncated topic the last is there still.
+            None => self.last(spot, life).await?.filter(|last| !front.is_bare || last.seq < life.start()),
+            last => last.clone(),
+        };
+        if let Some(last) = last {
+            let after = last.seq + 1;
+            let first = front.first.as_ref().map_or(after, |first| first.seq);
+            let events = if front.first.is_some() { front.count } else { 0 };
+            return Ok(Head { last: position(life, &last)?, first, events, bytes: 0, time: Some(last.time) });
+        }
+        let last = self.end_of_nothing(spot, life, asked).await?;
+        Ok(Head { last, first: last.offset + 1, ..Head::empty(life.epoch) })
+    }
+
+    /// The end of a topic of which nothing is there (any more).
+    async fn end_of_nothing(&self, spot: &Spot, life: TopicLife, asked: Option<u64>) -> Result<Position, Fault> {
+        let known = self.interest.and_then(|interest| interest.known(spot, life));
+        let seen = asked.map(|asked| asked.saturating_sub(1));
+        // What this node knows is as true as before.
+        if let Some(known) = known.filter(|known| seen.is_none_or(|seen| known.offset <= seen)) {
+            return Ok(known);
+        }
+        let info = spot.class.info(self.link).await?;
+        let gone = info.horizon() - 1;
+        if gone <= life.after && known.is_none() {
+            return Ok(life.origin());
+        }
+        // There may have been something up to `gone`. Who has seen what was then has missed nothing.
+        match (seen.filter(|seen| *seen >= gone), known) {
+            (None, Some(known)) => Ok(known),
+            (seen, _) => {
+                let offset = seen.unwrap_or(info.state.last_seq);
+                Ok(Position { epoch: life.epoch, offset, tag: Tag::NONE })
+            }
+        }
+    }
+
+    /// Reads a page.
+    pub(crate) async fn page(&self, spot: &Spot, read: &Read) -> Result<Page, Fault> {
+        let life = self.lives.of(spot);
+        if spot.class.passing {
+            return Ok(Page { events: Vec::new(), head: self.passing_head(spot, life).await?, more: false });
+        }
+        // Without the servers' time nothing is hidden that they still have.
+        let oldest = read.age_max.and_then(|age| self.link.server_time().map(|now| now.minus(age)));
+        let front = self.front(spot, life, oldest).await?;
+        let asked = match (read.direction, read.from) {
+            (Direction::Forward, ReadFrom::Offset(offset)) => Some(offset),
+            _ => None,
+        };
+        let Some(first) = front.first.clone() else {
+            return Ok(Page { events: Vec::new(), head: self.head_of(spot, &front, asked).await?, more: false });
+        };
+        let (found, more) = match read.direction {
+            Direction::Forward => self.forward(spot, read, first.seq).await?,
+            Direction::Backward => self.backward(spot, read, &front, first.seq).await?,
+        };
+        let mut front = front;
+        // What was read is no older than the head.
+        if front.last.as_ref().is_none_or(|last| found.last().is_some_and(|found| found.seq > last.seq)) {
+            let at_end = !more && read.direction == Direction::Forward;
+            front.last = found.last().filter(|_| at_end).cloned();
+        }
+        let mut head = self.head_of(spot, &front, asked).await?;
+        if found.is_empty() && !more && read.limit > 0 && asked.is_some_and(|asked| asked <= head.last.offset) {
+            // Another replica has more already; what this one has is what this page is about.
+            head.last = Position { offset: asked.unwrap_or(1).saturating_sub(1), tag: Tag::NONE, ..head.last };
+        }
+        let events = self.events(spot, &front, found).await?;
+        Ok(arrange(read, head, events, more))
+    }
+
+    /// Messages from where `read` begins, at least as many as it may have, and whether there are more.
+    async fn forward(&self, spot: &Spot, read: &Read, first: u64) -> Result<(Vec<Stored>, bool), Fault> {
+        let mut get = match read.from {
+            ReadFrom::Offset(offset) => Get::next(&spot.subject, offset.max(first), 0),
+            ReadFrom::End => Get::next(&spot.subject, first, 0),
+            ReadFrom::Time(time) => Get::since(&spot.subject, time, 0),
+        };
+        let mut found: Vec<Stored> = Vec::new();
+        let mut bytes = 0;
+        loop {
+            // One more than may be had tells whether there is more.
+            get.batch = (read.limit - found.len()).saturating_add(1).min(BATCH_MAX);
+            get.max_bytes = Some(read.bytes_max.saturating_add(64 << 10).min(BYTES_MAX));
+            let batch = self.link.get(&spot.class.stream, &get).await?;
+            let Some(end) = batch.messages.last().map(|last| last.seq) else { return Ok((found, false)) };
+            for stored in batch.messages.into_iter().filter(|stored| stored.seq >= first && !stored.is_marker) {
+                bytes += stored.payload.len();
+                found.push(stored);
+            }
+            if batch.pending == 0 || found.len() > read.limit || bytes / 2 > read.bytes_max {
+                return Ok((found, batch.pending > 0));
+            }
+            get = Get::next(&spot.subject, end + 1, 0);
+        }
+    }
+
+    /// How many messages are from `seq` on.
+    async fn left(&self, spot: &Spot, seq: u64) -> Result<u64, Fault> {
+        if seq == u64::MAX {
+            return Ok(0);
+        }
+        Ok(self.link.get(&spot.class.stream, &Get::next(&spot.subject, seq, 1)).await?.count())
+    }
+
+    /// Messages up to where `read` begins, from older to newer, and whether there are more before them.
+    async fn backward(
+        &self,
+        spot: &Spot,
+        read: &Read,
+        front: &Front,
+        first: u64,
+    ) -> Result<(Vec<Stored>, bool), Fault> {
+        let stream = &spot.class.stream;
+        let until = match read.from {
+            ReadFrom::End => u64::MAX,
+            ReadFrom::Offset(offset) => offset,
+            ReadFrom::Time(time) => {
+                let next = self.link.get(stream, &Get::since(&spot.subject, time, 1)).await?;
+                next.messages.first().map_or(u64::MAX, |next| next.seq - 1)
+            }
+        };
+        let beyond = self.left(spot, until.saturating_add(1)).await?;
+        let mut ahead = front.count.saturating_sub(beyond);
+        if read.limit == 0 || ahead == 0 {
+            return Ok((Vec::new(), ahead > 0));
+        }
+        let mut found: Vec<Stored> = Vec::new();
+        let mut bytes = 0;
+        let (mut until, mut beyond) = (until, beyond);
+        loop {
+            let wanted = (read.limit - found.len()).min(BATCH_MAX) as u64;
+            let begin = self.begin_of_last(spot, (first, until), wanted, ahead, beyond).await?;
+            let mut chunk = self.between(spot, begin, until).await?;
+            let Some(oldest) = chunk.first().map(|oldest| oldest.seq) else { return Ok((found, false)) };
+            ahead = ahead.saturating_sub(chunk.len() as u64);
+            beyond += chunk.len() as u64;
+            bytes += chunk.iter().map(|stored| stored.payload.len()).sum::<usize>();
+            chunk.append(&mut found);
+            found = chunk;
+            if ahead == 0 || oldest <= first || found.len() >= read.limit || bytes / 2 > read.bytes_max {
+                return Ok((found, ahead > 0 && oldest > first));
+            }
+            until = oldest - 1;
+        }
+    }
+
+    /// A place from which at least `wanted` messages (or all) are up to `until`, and not many more.
+    async fn begin_of_last(
+        &self,
+        spot: &Spot,
+        (first, until): (u64, u64),
+        wanted: u64,
+        ahead: u64,
+        beyond: u64,
+    ) -> Result<u64, Fault> {
+        let surplus = (wanted / 4).max(SURPLUS_MIN);
+        if ahead <= wanted + surplus {
+            return Ok(first);
+        }
+        let last = self.link.get(&spot.class.stream, &Get::last_until(&spot.subject, until.min(u64::MAX - 1))).await?;
+        let last = last.messages.first().map_or(first, |last| last.seq);
+        if wanted == 1 {
+            return Ok(last);
+        }
+        // So many are at `low` or after, and less than wanted at `high`.
+        let (mut low, mut low_has, mut high, mut high_has) = (first, ahead, last, 1);
+        while low_has > wanted + surplus && high - low > 1 {
+            // As if they lay evenly, but never less than an eighth of the way.
+            let aim = wanted + surplus / 2;
+            let share =
+                u128::from(high - low) * u128::from(aim - high_has.min(aim)) / u128::from(low_has - high_has).max(1);
+            let eighth = (high - low) / 8;
+            let step = u64::try_from(share).unwrap_or(u64::MAX).clamp(eighth.max(1), (high - low - eighth).max(1));
+            let at = (high - step).clamp(low + 1, high - 1);
+            let has = self.left(spot, at).await?.saturating_sub(beyond);
+            if has >= wanted {
+                (low, low_has) = (at, has);
+            } else {
+                (high, high_has) = (at, has);
+            }
+        }
+        Ok(low)
+    }
+
+    /// Every message from `begin` to `until`.
+    async fn between(&self, spot: &Spot, begin: u64, until: u64) -> Result<Vec<Stored>, Fault> {
+        let mut found = Vec::new();
+        let mut from = begin;
+        loop {
+            let get = Get { max_bytes: Some(BYTES_MAX), ..Get::next(&spot.subject, from, BATCH_MAX) };
+            let batch = self.link.get(&spot.class.stream, &get).await?;
+            let Some(end) = batch.messages.last().map(|last| last.seq) else { return Ok(found) };
+            found.extend(batch.messages.into_iter().filter(|stored| stored.seq <= until && !stored.is_marker));
+            if batch.pending == 0 || end >= until {
+                return Ok(found);
+            }
+            from = end + 1;
+        }
+    }
+
+    /// The events of messages, from older to newer.
+    async fn events(&self, spot: &Spot, front: &Front, found: Vec<Stored>) -> Result<Vec<Arc<Event>>, Fault> {
+        let Some(oldest) = found.first() else { return Ok(Vec::new()) };
+        let mut prev = match self.place_before(spot, front, oldest.seq).await? {
+            Before::At(place) => place,
+            Before::Unknown => self.prev_of_first(spot, front).await?,
+        };
+        let mut events = Vec::with_capacity(found.len());
+        for stored in found {
+            let offset = stored.seq;
+            events.push(Arc::new(event(spot, front.life, prev, &stored)?));
+            prev = offset;
+        }
+        Ok(events)
+    }
+}
+
+fn event(spot: &Spot, life: TopicLife, prev: u64, stored: &Stored) -> Result<Event, Fault> {
+    let draft = record::decode_draft(&stored.payload).map_err(|damage| Fault::Garbled(damage.to_string()))?;
+    Ok(Event { topic: spot.key.clone(), epoch: life.epoch, offset: stored.seq, prev, time: stored.time, draft })
+}
+
+fn position(life: TopicLife, stored: &Stored) -> Result<Position, Fault> {
+    if stored.is_marker {
+        return Ok(Position { epoch: life.epoch, offset: stored.seq, tag: Tag::NONE });
+    }
+    let draft = record::decode_draft(&stored.payload).map_err(|damage| Fault::Garbled(damage.to_string()))?;
+    Ok(Position { epoch: life.epoch, offset: stored.seq, tag: Tag::of(&draft.id) })
+}
+
+/// The page of `events`, which are from older to newer and may be more than asked for.
+fn arrange(read: &Read, head: Head, mut events: Vec<Arc<Event>>, more: bool) -> Page {
+    if read.direction == Direction::Backward {
+        events.reverse();
+    }
+    let mut bytes = 0;
+    let fits = events.iter().take(read.limit).take_while(|event| {
+        let room = bytes < read.bytes_max || bytes == 0;
+        bytes += event.draft.size();
+        room
+    });
+    let count = fits.count();
+    let more = more || count < events.len();
+    events.truncate(count);
+    Page { events, head, more }
+}

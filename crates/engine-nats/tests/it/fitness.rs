@@ -1,0 +1,76 @@
+//! Servers that cannot be used, and configurations that change.
+
+use std::sync::Arc;
+
+use fanfare_engine_nats::{Engine, Error, Options};
+use fanfare_lifecycle::Lifecycle;
+use fanfare_model::{Duration, StartFrom, SystemClock};
+use fanfare_test_engines::Nats;
+
+use crate::node::{Node, events, topic};
+use crate::support::{engine, options};
+
+async fn refusal(options: &Options) -> Error {
+    let connected = Engine::connect(options, Arc::new(SystemClock), &Lifecycle::new()).await;
+    connected.map(drop).expect_err("it cannot be used")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_used_is_refused_with_the_fix() {
+    let server = Nats::start().await;
+    let here = options(vec![server.url()], "fit");
+    let error = refusal(&Options { prefix: "a b".to_owned(), ..here.clone() }).await.to_string();
+    assert!(error.contains("engine.nats.prefix"), "{error}");
+    let error = refusal(&Options { urls: vec!["not an address".to_owned()], ..here.clone() }).await.to_string();
+    assert!(error.contains("engine.nats.urls"), "{error}");
+    // One server cannot keep three copies.
+    let three = engine(Options { replicas: 3, ..here.clone() }).await;
+    let error = three.leases().await.map(drop).expect_err("there is one server").to_string();
+    assert!(error.contains("engine.nats.replicas = 3"), "{error}");
+    server.kill();
+    let gone = Options { timeout: Duration::from_millis(500), ..here };
+    let error = refusal(&gone).await;
+    assert!(matches!(error, Error::Unreachable(_)), "{error}");
+}
+
+/// While no server answers a publish fails in time, and does not hang; afterwards all is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_server_is_said_to_be_unavailable_in_time() {
+    let server = Nats::start().await;
+    let quick = Options { timeout: Duration::from_secs(1), ..options(vec![server.url()], "quick") };
+    let node = Node::start(&quick).await;
+    let a = topic("a");
+    let mut listener = node.listen(&a, StartFrom::Start).await;
+    node.publish(&a, 1).await;
+    server.pause();
+    let since = std::time::Instant::now();
+    node.refused(&a, 2).await;
+    assert!(since.elapsed() < std::time::Duration::from_secs(5), "{:?}", since.elapsed());
+    server.resume();
+    // Under the same id: stored once, whatever became of the first.
+    node.publish(&a, 2).await;
+    node.publish(&a, 3).await;
+    assert_eq!(listener.until_event(3).await, events(1..=3));
+}
+
+/// What is kept follows the configuration, and what is there stays what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_follow_the_configuration() {
+    let server = Nats::start().await;
+    let place = options(vec![server.url()], "limits");
+    let a = topic("few:a");
+    let many = Node::start_keeping(&place, 10).await;
+    let placed = many.publish_all(&a, 1..=20).await;
+    let head = many.heads(vec![a.clone()]).await[0];
+    assert_eq!((head.first, head.last, head.events), (placed[10].offset, placed[19], 10));
+    drop(many);
+    let few = Node::start_keeping(&place, 3).await;
+    let head = few.heads(vec![a.clone()]).await[0];
+    assert_eq!((head.first, head.last, head.events), (placed[17].offset, placed[19], 3));
+    drop(few);
+    let again = Node::start_keeping(&place, 10).await;
+    again.publish(&a, 21).await;
+    let mut listener = again.listen(&a, StartFrom::Start).await;
+    // The event before the first was kept to prove what follows it, and is read again now.
+    assert_eq!(listener.until_event(21).await, events(17..=21));
+}
