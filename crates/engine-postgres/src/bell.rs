@@ -1,0 +1,125 @@
+//! The bell: nodes tell each other that there is something to read, after the commit and once for many.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanfare_lifecycle::{Lifecycle, TaskKind};
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Failure;
+use crate::metrics::Call;
+use crate::options::Options;
+use crate::server::{Server, SharedServer};
+
+/// The pause before listening is tried again. Until then nodes look by themselves.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a bell is rung for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Channel {
+    /// Events.
+    Tail,
+    /// Changes of presence.
+    Presence,
+}
+
+impl Channel {
+    /// The name for `NOTIFY`. That of the tail is also rung by the SQL function `bell`.
+    fn name(self, schema: &str) -> String {
+        match self {
+            Self::Tail => format!("{schema}.bell"),
+            Self::Presence => format!("{schema}.presence"),
+        }
+    }
+}
+
+/// Rings for the other nodes.
+pub(crate) struct Bell {
+    ring: Arc<Notify>,
+}
+
+impl Bell {
+    /// Also listens, and wakes `wake` when anybody rings.
+    pub(crate) fn start(
+        server: &SharedServer,
+        options: &Options,
+        channel: Channel,
+        wake: Arc<Notify>,
+        stop: &CancellationToken,
+        life: &Lifecycle,
+    ) -> Self {
+        let channel = channel.name(&options.schema);
+        let ring = Arc::new(Notify::new());
+        let (pause, wanted) = (options.bell_interval.get(), Arc::clone(&ring));
+        let (ringing, name) = (Arc::clone(server), channel.clone());
+        spawn(life, stop, "ring the bell of PostgreSQL", async move {
+            loop {
+                wanted.notified().await;
+                // Not heard by others if it fails: they look by themselves.
+                let _ = send(&ringing, &name).await;
+                tokio::time::sleep(pause).await;
+            }
+        });
+        let server = Arc::clone(server);
+        spawn(life, stop, "hear the bell of PostgreSQL", async move {
+            loop {
+                if let Err(error) = listen(&server, &channel, &wake).await {
+                    tracing::debug!(error = %error, "the bell of PostgreSQL is not heard");
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        });
+        Self { ring }
+    }
+
+    /// Something has been committed.
+    pub(crate) fn ring(&self) {
+        self.ring.notify_one();
+    }
+}
+
+fn spawn(
+    life: &Lifecycle,
+    stop: &CancellationToken,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    let (stop, ended) = (stop.clone(), life.hard().clone());
+    life.spawn(TaskKind::Background, name, async move {
+        tokio::select! {
+            () = task => {}
+            () = stop.cancelled() => {}
+            () = ended.cancelled() => {}
+        }
+    });
+}
+
+async fn send(server: &Server, channel: &str) -> Result<(), Failure> {
+    let mut connection = server.borrow(Call::Bell).await?;
+    let notify = sqlx::query("SELECT pg_notify($1, '')").bind(channel);
+    let sent = server.limit(notify.execute(&mut *connection)).await;
+    connection.done(sent)?;
+    Ok(())
+}
+
+async fn listen(server: &Server, channel: &str, wake: &Notify) -> Result<(), sqlx::Error> {
+    // A pool of one, as the listener wants it, made anew each time: another server may take writes by then.
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(server.timeout)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .connect_lazy_with(server.listening_options());
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.ignore_pool_close_event(true);
+    listener.eager_reconnect(false);
+    listener.listen(channel).await?;
+    // What was rung before.
+    wake.notify_one();
+    while listener.try_recv().await?.is_some() {
+        wake.notify_one();
+    }
+    Ok(())
+}
