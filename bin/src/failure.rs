@@ -56,6 +56,12 @@ codes! {
     TokenUnmade = "0013",
     /// What was given on the command line cannot be used.
     Unusable = "0014",
+    /// An engine outside of this process cannot be reached or used.
+    EngineUnusable = "0015",
+    /// The engine cannot do what the configuration asks of it.
+    EngineCannot = "0016",
+    /// What one engine keeps could not be moved to another.
+    MoveFailed = "0017",
 }
 
 /// A failure that ends the program.

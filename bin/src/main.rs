@@ -5,6 +5,7 @@ mod cli;
 mod client;
 mod config;
 mod failure;
+mod migrate;
 mod print;
 mod serve;
 mod tls;

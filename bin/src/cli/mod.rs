@@ -6,6 +6,7 @@ mod dev_cert;
 mod explain;
 mod history;
 mod key;
+mod migrate;
 mod publish;
 mod revocation;
 mod serve;
@@ -45,6 +46,7 @@ enum Command {
     Key(key::Key),
     DevCert(dev_cert::DevCert),
     Config(config::Command),
+    Migrate(migrate::Migrate),
     Explain(explain::Explain),
     /// Print the version.
     Version,
@@ -83,6 +85,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Key(key) => key.run(),
         Command::DevCert(dev_cert) => dev_cert.run(),
         Command::Config(command) => command.run(),
+        Command::Migrate(migrate) => migrate.run(),
         Command::Explain(explain) => explain.run(),
         Command::Version => {
             print::line(format_args!("fanfare {}", env!("CARGO_PKG_VERSION")));

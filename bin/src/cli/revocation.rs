@@ -163,6 +163,12 @@ fn take_back(config: &ConfigArgs, revocation: Revocation, done: &str) -> Result<
 
 fn open(config: &ConfigArgs) -> Result<Auth, Failure> {
     let loaded = config.sources().load()?;
+    if loaded.config.is_cluster() {
+        return Err(Failure::new(
+            Code::Unusable,
+            "what is revoked is in the log that the nodes share; ask any of them (POST /v1/tokens/revoke)",
+        ));
+    }
     let file = loaded.config.auth_of_node().revocations_file;
     // Without the directory no node has kept anything here.
     let directory = file.as_deref().and_then(Path::parent);

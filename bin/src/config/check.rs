@@ -10,7 +10,7 @@ use fanfare_model::{SystemClock, Topic};
 use rustix::fs::{Access, access};
 
 use super::problem::Problem;
-use super::{Config, EngineKind, Serves, TlsOptions};
+use super::{Config, Engine, Serves, TlsOptions, engines};
 use crate::tls;
 
 /// More workers than any machine has cores.
@@ -23,6 +23,7 @@ impl Config {
     /// says nothing about durability does not ask for it.
     pub(super) fn adapt(&mut self, dev: bool) {
         self.auth.dev = dev;
+        self.auth.shared = self.is_cluster();
         self.engine.adapt();
         for listener in self.listeners.values_mut() {
             // Naming a part twice means no more than naming it once.
@@ -32,7 +33,7 @@ impl Config {
         self.session.drain_window = self.drain.window;
         self.session.resume_window = self.auth.resume.window;
         self.consumers.path = self.engine.path.join("consumers");
-        if self.engine.kind == EngineKind::Memory {
+        if self.engine.parts().is_some_and(|parts| parts.log == Engine::Memory) {
             self.topics.entry("*".to_owned()).or_default().durability.get_or_insert(Durability::None);
         }
     }
@@ -43,6 +44,7 @@ pub(super) fn problems(config: &Config, dev: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     problems.extend(parts(config, dev));
     problems.extend(topics(config));
+    problems.extend(engines::problems(config));
     problems.extend(replaced_files(config));
     let sections = [
         ("engine.memory", config.engine.memory.validate()),
@@ -50,6 +52,7 @@ pub(super) fn problems(config: &Config, dev: bool) -> Vec<Problem> {
         ("auth", config.auth.validate()),
         ("session", config.session.validate()),
         ("limits", config.limits.validate()),
+        ("cluster", config.cluster.validate()),
         ("presence", config.presence.validate()),
         ("consumers", config.consumers.validate()),
         ("api", config.api.validate()),
@@ -72,11 +75,12 @@ pub(super) fn problems(config: &Config, dev: bool) -> Vec<Problem> {
 /// Roles, listeners and workers.
 fn parts(config: &Config, dev: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if config.roles.is_empty() {
+    if config.roles.is_empty() && !config.lends_engine() {
         problems.push(Problem::about(
             "roles",
             "is empty, so this process would do nothing",
-            "name at least one of `api`, `sse`, `ws`, `grpc`, or leave it out for all",
+            "name at least one of `api`, `sse`, `ws`, `grpc`, or leave it out for all; a node that only lends its log to \
+             others needs a listener that serves \"engine\"",
         ));
     }
     for role in &config.roles {
@@ -163,12 +167,12 @@ fn topics(config: &Config) -> Vec<Problem> {
             "a kind is 1 to 50 of A-Z a-z 0-9 _ . - and ends before the first `:`, e.g. [topics.chat]; `*` is for all others",
         ));
     }
-    let durability_max = match config.engine.kind {
-        EngineKind::Memory => Durability::None,
-        EngineKind::Embedded => Durability::Committed,
-    };
+    // What other engines can do is known when they are connected to.
+    if config.engine.parts().is_none_or(|parts| parts.log != Engine::Memory) {
+        return problems;
+    }
     for (kind, policy) in &config.topics {
-        if policy.durability.is_some_and(|asked| asked > durability_max) {
+        if policy.durability.is_some_and(|asked| asked > Durability::None) {
             problems.push(Problem::about(
                 format!("topics.{kind}.durability"),
                 "asks for more than the memory engine can give, which forgets everything at the stop",
@@ -186,7 +190,7 @@ fn replaced_files(config: &Config) -> impl Iterator<Item = Problem> {
     files.into_iter().filter_map(|(key, file)| {
         let file = file.as_ref()?;
         let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if directory == config.engine.path && config.engine.kind == EngineKind::Embedded && !directory.exists() {
+        if directory == config.engine.path && config.engine.is_embedded() && !directory.exists() {
             // The engine makes it.
             return None;
         }

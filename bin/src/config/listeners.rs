@@ -53,6 +53,8 @@ pub(crate) enum Serves {
     Ws,
     /// The role `grpc`.
     Grpc,
+    /// This node's engine, for nodes that use it as a hub (`engine.kind = "remote"`).
+    Engine,
     /// `/livez` and `/readyz`.
     Health,
     /// `/metrics`.
@@ -68,6 +70,7 @@ impl Serves {
             Self::Sse => "sse",
             Self::Ws => "ws",
             Self::Grpc => "grpc",
+            Self::Engine => "engine",
             Self::Health => "health",
             Self::Metrics => "metrics",
             Self::Demo => "demo",
@@ -84,7 +87,8 @@ pub(crate) struct Listener {
     pub bind: SocketAddr,
     /// What is served there: `sse`, `ws`, `grpc`, `api`, `health`, `metrics`, and with `--dev` `demo`. Put `api` and
     /// `metrics` only where your own servers can reach them. `grpc` is for clients; where `api` is served as well, it has
-    /// the methods for backends too.
+    /// the methods for backends too. `engine` lends this node's log to others (`engine.remote.secret`): only where those can
+    /// reach it.
     pub serves: Vec<Serves>,
     /// Encrypts this listener. Default: it is not, for a proxy in front or for this machine alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -43,6 +43,11 @@ impl Sources {
         self.load_with(variables.collect())
     }
 
+    /// As [`Sources::load`], without the environment: for a command that reads several configurations.
+    pub(crate) fn load_file(&self) -> Result<Loaded, Failure> {
+        self.load_with(Vec::new())
+    }
+
     fn load_with(&self, variables: Vec<(String, String)>) -> Result<Loaded, Failure> {
         let file = self.file.clone().or_else(|| Path::new(FILE).exists().then(|| PathBuf::from(FILE)));
         let (config, figment) = self.merge(file.as_deref(), variables).map_err(|problems| failure(&problems))?;

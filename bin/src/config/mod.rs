@@ -5,6 +5,7 @@
 
 mod check;
 mod engine;
+mod engines;
 mod http;
 mod layers;
 mod listeners;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use engine::{EngineKind, EngineOptions};
+pub(crate) use engine::{Engine, EngineKind, EngineOptions, Parts};
 pub(crate) use http::HttpOptions;
 pub(crate) use listeners::{Listener, Role, Serves};
 pub(crate) use load::Sources;
@@ -36,7 +37,7 @@ pub(crate) const DEMO: &str = "demo";
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Which parts this process runs. Default: all there are.
+    /// Which parts this process runs. Default: all there are. `[]`: none, for a node that only owns the log of others.
     pub roles: Vec<Role>,
     /// The addresses to listen at and what each serves, by name. Default: `public` for clients on port 8080 and
     /// `admin` for servers and operators on 127.0.0.1:8081. A list (`[[listeners]]` with `name`) replaces the
@@ -57,6 +58,8 @@ pub(crate) struct Config {
     pub session: fanfare_session::Options,
     /// How much a user, a tenant and an address may have and do.
     pub limits: fanfare_session::quota::Options,
+    /// How nodes know of each other.
+    pub cluster: fanfare_cluster::Options,
     /// Limits of presence. How it works in a topic is in the topic's policy.
     pub presence: fanfare_presence::Options,
     /// Limits of named consumers.
@@ -98,6 +101,7 @@ impl Config {
             auth: fanfare_auth::Options { dev, ..fanfare_auth::Options::default() },
             session: fanfare_session::Options::default(),
             limits: fanfare_session::quota::Options::default(),
+            cluster: fanfare_cluster::Options::default(),
             presence: fanfare_presence::Options::default(),
             consumers: fanfare_consumer::Options::default(),
             api: fanfare_api::Options::default(),
@@ -120,13 +124,23 @@ impl Config {
     }
 
     /// The section `auth` as the node uses it. Whoever keeps events keeps what was revoked as well: a restart must not let
-    /// anybody in again.
+    /// anybody in again. Where there may be other nodes, it is in the log.
     pub(crate) fn auth_of_node(&self) -> fanfare_auth::Options {
         let mut auth = self.auth.clone();
-        if self.engine.kind == EngineKind::Embedded {
+        if self.engine.is_embedded() && !self.is_cluster() {
             auth.revocations_file.get_or_insert_with(|| self.engine.path.join("revocations.json"));
         }
         auth
+    }
+
+    /// Whether this node lends its engine to others.
+    pub(crate) fn lends_engine(&self) -> bool {
+        self.listeners.values().any(|listener| listener.serves.contains(&Serves::Engine))
+    }
+
+    /// Whether there may be other nodes.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.engine.is_shared() || self.lends_engine()
     }
 
     /// How many worker threads there will be.

@@ -18,8 +18,8 @@ pub(crate) struct Problem {
     fix: String,
 }
 
-/// Names of engines that other builds have, for a kinder message.
-const ENGINES_ELSEWHERE: [&str; 5] = ["redis", "nats", "postgres", "remote", "composed"];
+/// Engines that a build may lack, and with them their sections.
+const ENGINES: [&str; 4] = ["redis", "nats", "postgres", "remote"];
 
 impl Problem {
     /// Something is wrong with the value of `key`.
@@ -66,14 +66,11 @@ impl Problem {
     pub(super) fn of_value(error: &figment::Error) -> Self {
         let key = error.path.join(".");
         let problem = match &error.kind {
-            Kind::UnknownField(name, known) => Self::about(key, "is not a key that exists", suggestion(name, known)),
-            Kind::UnknownVariant(name, _) if key == "engine.kind" && ENGINES_ELSEWHERE.contains(&name.as_str()) => {
-                Self::about(
-                    key,
-                    format!("this build has no engine {name:?}"),
-                    "write \"embedded\" or \"memory\", or use a build that has that engine",
-                )
+            Kind::UnknownField(name, _) if key == format!("engine.{name}") && ENGINES.contains(&name.as_str()) => {
+                let fix = format!("remove it, or use a build with the feature `{name}`");
+                Self::about(key, "belongs to an engine that this build does not have", fix)
             }
+            Kind::UnknownField(name, known) => Self::about(key, "is not a key that exists", suggestion(name, known)),
             Kind::UnknownVariant(name, known) => {
                 Self::about(key, format!("{name:?} is not one of the words allowed here"), suggestion(name, known))
             }

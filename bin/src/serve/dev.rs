@@ -6,7 +6,7 @@ use fanfare_auth::{Action, Auth, Grant, Issuer, KeySource, MintRequest, Pattern,
 use fanfare_model::{Clock, Duration};
 
 use super::kept::KeptSecret;
-use crate::config::{Config, DEMO, EngineKind};
+use crate::config::{Config, DEMO};
 use crate::failure::{Code, Failure};
 
 /// The name of the development issuer.
@@ -22,7 +22,7 @@ pub(super) fn node_auth(config: &Config, dev: bool, clock: Arc<dyn Clock>) -> Re
     let mut options = config.auth_of_node();
     let resume = &mut options.resume;
     let no_key = resume.keys.is_empty() && resume.key_files.is_empty();
-    if no_key && !resume.window.get().is_zero() && config.engine.kind == EngineKind::Embedded {
+    if no_key && !resume.window.get().is_zero() && config.engine.is_embedded() {
         let key = KeptSecret::of_resuming(&config.engine.path).read_or_make()?;
         resume.keys.push(Secret::new(key));
     }

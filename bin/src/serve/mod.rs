@@ -7,7 +7,6 @@ mod acceptor;
 mod arrival;
 mod bind;
 mod connection;
-mod engine;
 mod head;
 mod metrics;
 mod open_files;
@@ -21,6 +20,7 @@ mod welcome;
 mod worker;
 
 pub(crate) mod dev;
+pub(crate) mod engine;
 pub(crate) mod files;
 pub(crate) mod kept;
 
@@ -80,10 +80,12 @@ impl Serve {
         let signals = Signals::install()?;
         let connections = open_files::connections_max(self.config.http.max_connections)?;
         let permits = Arc::new(Semaphore::new(connections as usize));
-        let roles = Roles::create(&self.config, self.dev, &life, telemetry.clone())?;
+        let roles = Roles::create(&self.config, self.dev, &life, telemetry.clone()).await?;
+        roles.learn().await?;
         roles.start();
         let (workers, hands) = Workers::start(&self.config, &bound, &roles, &life)?;
         upkeep(telemetry, &life);
+        roles.joined().await;
 
         let listening = ports::Listening::of(&bound);
         let encrypted = bound.iter().filter_map(|bound| bound.tls.clone());

@@ -4,19 +4,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use fanfare_auth::Auth;
-use fanfare_bus::{Bus, Hub, LocalBroker, Policies};
+use fanfare_bus::Bus;
 use fanfare_gateway_grpc::Doors;
-use fanfare_history::Log;
-use fanfare_history::memory::MemoryLog;
 use fanfare_hooks::Application;
 use fanfare_lifecycle::{Lifecycle, TaskKind};
 use fanfare_model::{Clock, SystemClock};
-use fanfare_presence::memory::MemoryPresence;
 use fanfare_session::quota::Quotas;
 use fanfare_session::{Hooks, Node, Registry};
 use fanfare_telemetry::Metrics;
 
 use super::connection::Answers;
+use super::engine::Engines;
 use super::{dev, engine, metrics};
 use crate::config::{Config, Role, Serves};
 use crate::failure::{Code, Failure};
@@ -29,6 +27,9 @@ const KEYS: std::time::Duration = std::time::Duration::from_millis(500);
 pub(super) struct Roles {
     node: Node,
     telemetry: Metrics,
+    /// What is lent to other nodes.
+    #[cfg(feature = "remote")]
+    lent: Option<fanfare_engine_remote::hub::Hub>,
     active: Vec<Role>,
     api: Arc<fanfare_api::Options>,
     sse: Arc<fanfare_gateway_sse::Options>,
@@ -38,7 +39,7 @@ pub(super) struct Roles {
 
 impl Roles {
     /// Opens the engine and makes every part. Nothing runs yet.
-    pub(super) fn create(
+    pub(super) async fn create(
         config: &Config,
         dev: bool,
         life: &Lifecycle,
@@ -46,27 +47,26 @@ impl Roles {
     ) -> Result<Arc<Self>, Failure> {
         describe_metrics();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let policies = Arc::new(Policies::new(&config.topics));
-        let hub = Hub::new(config.hub.clone(), Arc::clone(&policies), config.worker_count());
-        // First, because it makes the node's directory and keeps other nodes out of it.
-        let log = engine::log(config, &clock, &hub)?;
+        // First, because the embedded engine makes the node's directory and keeps other nodes out of it.
+        let engines = Box::pin(Engines::open(config, &clock, life)).await?;
         let auth = dev::node_auth(config, dev, Arc::clone(&clock))?;
-        let passing: Arc<dyn Log> =
-            Arc::new(MemoryLog::new(Arc::clone(&clock), Arc::clone(&hub) as _, config.engine.memory.clone()));
-        let bus = Bus::new(hub, Arc::new(LocalBroker::new(log, passing, policies)));
+        let bus = Bus::new(engines.hub, engines.broker);
+        let this = engine::this_node(config, &*clock)?;
+        let cluster = fanfare_cluster::Handle::new(engines.leases, bus.clone(), this, config.cluster.clone());
         let presence = fanfare_presence::Handle::new(
-            Arc::new(MemoryPresence::new()),
+            engines.presence,
             bus.clone(),
+            &cluster,
             Arc::clone(&clock),
             engine::presence(config),
         );
-        let cursors = engine::cursors(config)?;
         let consumers =
-            fanfare_consumer::Handle::new(cursors, bus.clone(), Arc::clone(&clock), config.consumers.clone());
+            fanfare_consumer::Handle::new(engines.cursors, bus.clone(), Arc::clone(&clock), config.consumers.clone());
         let node = Node {
             auth,
             bus,
             presence,
+            cluster,
             consumers,
             sessions: Registry::new(config.session.clone(), Arc::clone(&clock)),
             quotas: Quotas::new(config.limits.clone(), Arc::clone(&clock)),
@@ -78,6 +78,8 @@ impl Roles {
         Ok(Arc::new(Self {
             node,
             telemetry,
+            #[cfg(feature = "remote")]
+            lent: engines.lent,
             active: config.roles.clone(),
             api: Arc::new(config.api.clone()),
             sse: Arc::new(config.sse.clone()),
@@ -86,15 +88,32 @@ impl Roles {
         }))
     }
 
+    /// Learns what was revoked, before anybody is let in.
+    pub(super) async fn learn(&self) -> Result<(), Failure> {
+        self.node.learn_revocations().await.map_err(|error| {
+            Failure::because(Code::EngineUnusable, "what was revoked cannot be read from the log", error)
+        })
+    }
+
     /// Starts what the node does as a whole. Call it on the main runtime.
     pub(super) fn start(&self) {
-        let Node { auth, bus, presence, consumers, sessions, clock, life, .. } = &self.node;
+        let Node { auth, bus, presence, cluster, consumers, sessions, clock, life, .. } = &self.node;
         bus.start_upkeep(life, Arc::clone(clock));
         auth.start(life);
+        cluster.start(life);
         presence.start(life);
         consumers.start(life);
         sessions.start(life, auth);
         reload_keys(auth.clone(), life);
+    }
+
+    /// Waits until other nodes can reach this one, but not for ever: clients are more important.
+    pub(super) async fn joined(&self) {
+        let cluster = &self.node.cluster;
+        let patience = cluster.options().patience.get();
+        if tokio::time::timeout(patience, cluster.joined()).await.is_err() {
+            tracing::warn!("the other nodes cannot be reached yet; starting without them");
+        }
     }
 
     /// Starts what each worker does. Call it on that worker's runtime.
@@ -118,6 +137,13 @@ impl Roles {
                     let doors = if serves.contains(&Serves::Api) { Doors::All } else { Doors::Clients };
                     fanfare_gateway_grpc::router(node.clone(), Arc::clone(&self.grpc), doors)
                 }
+                #[cfg(feature = "remote")]
+                Serves::Engine => match &self.lent {
+                    Some(hub) => hub.router(),
+                    None => continue,
+                },
+                #[cfg(not(feature = "remote"))]
+                Serves::Engine => continue,
                 Serves::Health => fanfare_api::health_router(node.clone()),
                 Serves::Metrics => fanfare_api::metrics_router(self.render()),
                 Serves::Demo => fanfare_console::router(dev::demo_tokens(self.node.auth.clone())),
@@ -167,6 +193,7 @@ fn describe_metrics() {
     fanfare_bus::metrics::describe();
     fanfare_history::metrics::describe();
     fanfare_session::metrics::describe();
+    fanfare_cluster::metrics::describe();
     fanfare_presence::metrics::describe();
     fanfare_consumer::metrics::describe();
     fanfare_hooks::metrics::describe();
@@ -174,6 +201,7 @@ fn describe_metrics() {
     fanfare_gateway_sse::metrics::describe();
     fanfare_gateway_ws::metrics::describe();
     fanfare_gateway_grpc::metrics::describe();
+    engine::describe_metrics();
 }
 
 fn reload_keys(auth: Auth, life: &Lifecycle) {

@@ -144,9 +144,76 @@ const MISTAKES: &[Mistake] = &[
         ..NONE
     },
     Mistake {
-        what: "engine that this build does not have",
+        what: "composed of nothing",
+        file: "[engine]\nkind = \"composed\"\n",
+        answer: &["engine.composed", "does not say what is composed", "log = \"postgres\" and fanout = \"redis\""],
+        ..NONE
+    },
+    Mistake {
+        what: "news carried by an engine within the process",
+        file: "[engine]\nkind = \"composed\"\n[engine.composed]\nlog = \"postgres\"\nfanout = \"memory\"\n",
+        answer: &["engine.composed.fanout", FILE, "carries nothing between nodes", "write \"redis\" or \"nats\""],
+        ..NONE
+    },
+    Mistake {
+        what: "an engine composed with itself",
+        file: "[engine]\nkind = \"composed\"\n[engine.composed]\nlog = \"redis\"\nfanout = \"redis\"\n",
+        answer: &["engine.composed.fanout", FILE, "carries its news better itself", "engine.kind = \"redis\""],
+        ..NONE
+    },
+    Mistake {
+        what: "a log that cannot do without its own news",
+        file: "[engine]\nkind = \"composed\"\n[engine.composed]\nlog = \"nats\"\nfanout = \"redis\"\n",
+        answer: &["engine.composed.log", FILE, "carries the news of its log itself", "engine.kind = \"nats\""],
+        ..NONE
+    },
+    Mistake {
+        what: "a log that other nodes cannot read",
+        file: "[engine]\nkind = \"composed\"\n[engine.composed]\nlog = \"embedded\"\nfanout = \"nats\"\n",
+        answer: &["engine.composed.log", FILE, "in this node alone", "log = \"remote\""],
+        ..NONE
+    },
+    Mistake {
+        what: "presence that other nodes cannot see",
+        file: "[engine]\nkind = \"composed\"\n\
+               [engine.composed]\nlog = \"postgres\"\nfanout = \"redis\"\npresence = \"memory\"\n",
+        answer: &["engine.composed.presence", FILE, "others would not see it", "name an engine that nodes share"],
+        ..NONE
+    },
+    Mistake {
+        what: "a shared engine without shared keys",
         file: "[engine]\nkind = \"redis\"\n",
-        answer: &["engine.kind", FILE, "this build has no engine \"redis\"", "\"embedded\""],
+        answer: &["auth.resume.keys", "nodes"],
+        ..NONE
+    },
+    Mistake {
+        what: "revocations of one node where nodes share a log",
+        file: "[engine]\nkind = \"redis\"\n[auth]\nrevocations_file = \"r.json\"\n",
+        answer: &["auth.revocations_file", FILE, "keeps what was revoked for all", "remove it"],
+        ..NONE
+    },
+    Mistake {
+        what: "a log lent to everybody",
+        file: "[listeners.admin]\nserves = [\"api\", \"grpc\", \"engine\"]\n",
+        answer: &["engine.remote.secret", "a listener serves `engine`", "openssl rand -hex 32"],
+        ..NONE
+    },
+    Mistake {
+        what: "a log lent that is not here",
+        file: "[engine]\nkind = \"redis\"\n[listeners.admin]\nserves = [\"api\", \"grpc\", \"engine\"]\n",
+        answer: &["listeners.admin.serves", FILE, "the log is in \"redis\"", "take \"engine\" out"],
+        ..NONE
+    },
+    Mistake {
+        what: "no hub",
+        file: "[engine]\nkind = \"remote\"\n",
+        answer: &["engine.remote.url", "where its log is", "engine.remote.secret", "would not let this node in"],
+        ..NONE
+    },
+    Mistake {
+        what: "a hub whose address is none",
+        file: "[engine]\nkind = \"remote\"\n[engine.remote]\nurl = \"hub:8082\"\n",
+        answer: &["engine.remote.url", FILE, "is not an address", "https://hub.internal:8082"],
         ..NONE
     },
     Mistake {

@@ -6,6 +6,10 @@ mod cli;
 #[cfg(test)]
 mod config_mistakes;
 #[cfg(test)]
+mod hub;
+#[cfg(test)]
+mod migrate;
+#[cfg(test)]
 mod node;
 #[cfg(test)]
 mod program;

@@ -17,17 +17,17 @@ fn client(directory: &Path, node: &Node, args: &[&str]) -> Command {
     command
 }
 
-fn run(directory: &Path, node: &Node, args: &[&str]) -> String {
+pub(crate) fn run(directory: &Path, node: &Node, args: &[&str]) -> String {
     let output = client(directory, node, args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", stderr(&output));
     stdout(&output)
 }
 
-fn events(text: &str) -> Vec<Value> {
+pub(crate) fn events(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn offsets(events: &[Value]) -> Vec<u64> {
+pub(crate) fn offsets(events: &[Value]) -> Vec<u64> {
     events.iter().map(|event| event["offset"].as_u64().unwrap()).collect()
 }
 
@@ -159,20 +159,20 @@ fn a_user_who_is_blocked_is_sent_away_by_a_running_node() {
 }
 
 /// A follower, and the lines it prints.
-struct Follower {
+pub(crate) struct Follower {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
 }
 
 impl Follower {
-    fn start(directory: &Path, node: &Node, transport: &str) -> Self {
+    pub(crate) fn start(directory: &Path, node: &Node, transport: &str) -> Self {
         let args = ["subscribe", "news", "--from", "start", "--json", "--transport", transport];
         let mut child = client(directory, node, &args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
 
-    fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
     }
 }
