@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Every room and its level. A room may know only rooms of lower levels, so those on one level do not know each
 /// other: that keeps gateways apart, and keeps history ignorant of identity.
-const LEVELS: [(&str, u8); 20] = [
+const LEVELS: [(&str, u8); 26] = [
     ("fanfare-model", 0),
     ("fanfare-lifecycle", 1),
     ("fanfare-proto", 1),
@@ -16,20 +16,26 @@ const LEVELS: [(&str, u8); 20] = [
     ("fanfare-history", 3),
     ("fanfare-auth", 3),
     ("fanfare-bus", 4),
-    ("fanfare-presence", 5),
+    ("fanfare-cluster", 5),
     ("fanfare-consumer", 5),
-    ("fanfare-session", 6),
-    ("fanfare-dialect-proto", 7),
-    ("fanfare-gateway-sse", 8),
-    ("fanfare-gateway-ws", 8),
-    ("fanfare-gateway-grpc", 8),
-    ("fanfare-api", 8),
-    ("fanfare-hooks", 8),
-    ("fanfare-console", 8),
-    ("fanfare", 9),
+    ("fanfare-presence", 6),
+    ("fanfare-session", 7),
+    ("fanfare-engine-nats", 7),
+    ("fanfare-engine-postgres", 7),
+    ("fanfare-engine-redis", 7),
+    ("fanfare-engine-remote", 7),
+    ("fanfare-dialect-proto", 8),
+    ("fanfare-gateway-sse", 9),
+    ("fanfare-gateway-ws", 9),
+    ("fanfare-gateway-grpc", 9),
+    ("fanfare-api", 9),
+    ("fanfare-hooks", 9),
+    ("fanfare-console", 9),
+    ("fanfare", 10),
     // These stand outside and see the binary only; they share the words with it.
     ("fanfare-tests", 2),
     ("fanfare-load", 2),
+    ("fanfare-test-engines", 1),
 ];
 
 /// Crates that must not be in the binary, and why.

@@ -12,8 +12,11 @@ use crate::token;
 pub struct Config {
     sections: BTreeMap<String, Vec<String>>,
     engine: Engine,
+    roles: Option<Vec<String>>,
+    serves_engine: bool,
     dev: bool,
     pub(crate) arguments: Vec<String>,
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -21,6 +24,7 @@ enum Engine {
     Embedded,
     EmbeddedIn(String),
     Memory,
+    Outside(String),
 }
 
 impl Default for Config {
@@ -32,7 +36,15 @@ impl Default for Config {
 impl Config {
     /// The embedded engine in the test's own directory, one issuer, clients may publish.
     pub fn new() -> Self {
-        let mut config = Self { sections: BTreeMap::new(), engine: Engine::Embedded, dev: true, arguments: Vec::new() };
+        let mut config = Self {
+            sections: BTreeMap::new(),
+            engine: Engine::Embedded,
+            roles: None,
+            serves_engine: false,
+            dev: true,
+            arguments: Vec::new(),
+            variables: Vec::new(),
+        };
         config = config
             .set("topics.\"*\"", "history = { max_events = 100000, max_age = \"24h\" }")
             .set("topics.\"*\"", "durability = \"buffered\"")
@@ -106,6 +118,36 @@ impl Config {
         self.topics("durability = \"none\"")
     }
 
+    /// Keeps everything in another system, which nodes share: `section` is what `[engine.<kind>]` says of it. What nodes
+    /// must have in common is set as well.
+    #[must_use]
+    pub fn shared(mut self, kind: &str, section: &[&str]) -> Self {
+        self.engine = Engine::Outside(kind.to_owned());
+        self.dev = false;
+        let section_name = format!("engine.{kind}");
+        section.iter().fold(self.resume_key(), |config, line| config.set(&section_name, line))
+    }
+
+    /// The key that seals resume tokens and tickets, which nodes must have in common.
+    #[must_use]
+    pub fn resume_key(self) -> Self {
+        self.set("auth.resume", "keys = [\"0123456789abcdef0123456789abcdef\"]")
+    }
+
+    /// Runs these roles only.
+    #[must_use]
+    pub fn roles(mut self, roles: &[&str]) -> Self {
+        self.roles = Some(roles.iter().map(|&role| role.to_owned()).collect());
+        self
+    }
+
+    /// Lends its engine to other nodes, over the listener of the admin.
+    #[must_use]
+    pub fn lends_engine(mut self, secret: &str) -> Self {
+        self.serves_engine = true;
+        self.set("engine.remote", &format!("secret = \"{secret}\""))
+    }
+
     /// Keeps the log in `path` and not in the test's own directory.
     #[must_use]
     pub fn data_in(mut self, path: &Path) -> Self {
@@ -127,6 +169,13 @@ impl Config {
         self
     }
 
+    /// Sets a variable of the process's environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
     pub(crate) fn is_dev(&self) -> bool {
         self.dev
     }
@@ -135,10 +184,12 @@ impl Config {
     pub(crate) fn text(&self, dir: &Path, public: &str, admin: &str) -> String {
         use std::fmt::Write as _;
 
+        let engine = if self.serves_engine { ", \"engine\"" } else { "" };
         let demo = if self.dev { ", \"demo\"" } else { "" };
+        let roles = self.roles.as_ref().map_or_else(String::new, |roles| format!("roles = {roles:?}\n"));
         let mut text = format!(
-            "[[listeners]]\nname = \"public\"\nbind = \"{public}\"\nserves = [\"sse\", \"ws\", \"grpc\"{demo}]\n\n\
-             [[listeners]]\nname = \"admin\"\nbind = \"{admin}\"\nserves = [\"api\", \"grpc\", \"metrics\", \"health\"]\n\n[engine]\n"
+            "{roles}[[listeners]]\nname = \"public\"\nbind = \"{public}\"\nserves = [\"sse\", \"ws\", \"grpc\"{demo}]\n\n\
+             [[listeners]]\nname = \"admin\"\nbind = \"{admin}\"\nserves = [\"api\", \"grpc\", \"metrics\", \"health\"{engine}]\n\n[engine]\n"
         );
         let written = match &self.engine {
             Engine::Embedded => {
@@ -146,6 +197,7 @@ impl Config {
             }
             Engine::EmbeddedIn(path) => writeln!(text, "kind = \"embedded\"\npath = \"{path}\""),
             Engine::Memory => writeln!(text, "kind = \"memory\""),
+            Engine::Outside(kind) => writeln!(text, "kind = \"{kind}\"\npath = \"{}\"", dir.join("data").display()),
         };
         written.expect("a String takes everything");
         for (section, lines) in &self.sections {

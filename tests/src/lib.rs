@@ -10,8 +10,10 @@
 mod api;
 mod browser;
 mod cdp;
+mod cluster;
 mod config;
 pub mod docs;
+pub mod faults;
 pub mod frames;
 pub mod grpc;
 mod http1;
@@ -33,6 +35,7 @@ pub mod ws;
 
 pub use api::{Answer, Api, Message, percent_encode};
 pub use browser::Browser;
+pub use cluster::{Cluster, Engines, Shared};
 pub use config::Config;
 pub use http1::{Request, Response};
 pub use http2::{H2Client, H2Response};

@@ -193,7 +193,9 @@ fn spawn(config: &Config, dir: &Path, public: &str, admin: &str, log: &LogCaptur
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FANFARE_")) {
         command.env_remove(name);
     }
+    let variables = config.variables.iter().map(|(name, value)| (name, value));
     let mut child = command
+        .envs(variables)
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

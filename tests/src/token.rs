@@ -18,6 +18,11 @@ pub fn now() -> i64 {
     SystemClock.now().as_seconds()
 }
 
+/// A claim `iat` of two hours ago, which holds on a node whose clock is stepped back.
+pub fn issued_long_ago() -> Value {
+    json!(now() - 7200)
+}
+
 /// A token in the making: right in every part until a part is made wrong.
 #[derive(Debug, Clone)]
 pub struct Token {

@@ -64,7 +64,12 @@ pub async fn handshake(to: SocketAddr, headers: &[(&str, &str)]) -> Result<(WsCl
 
 /// The same for the subprotocol in protobuf, which must succeed.
 pub async fn handshake_proto(to: SocketAddr) -> WsClient {
-    open(to, &[], Encoding::Proto).await.expect("a handshake").0
+    try_handshake_proto(to).await.expect("a handshake")
+}
+
+/// The same, which may fail.
+pub async fn try_handshake_proto(to: SocketAddr) -> Result<WsClient, Error> {
+    Ok(open(to, &[], Encoding::Proto).await?.0)
 }
 
 async fn open(to: SocketAddr, headers: &[(&str, &str)], encoding: Encoding) -> Result<(WsClient, Response), Error> {

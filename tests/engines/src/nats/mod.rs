@@ -1,0 +1,7 @@
+//! NATS with `JetStream`: one server, a cluster.
+
+mod cluster;
+mod server;
+
+pub use cluster::NatsCluster;
+pub use server::Nats;

@@ -1,0 +1,5 @@
+//! `PostgreSQL`.
+
+mod server;
+
+pub use server::Postgres;
