@@ -60,6 +60,8 @@ enum Command {
     List,
     #[command(hide = true)]
     Bare(bare::server::Options),
+    /// Publishes to a NATS server as fast as it acknowledges: what engines are measured against.
+    BareNats(bare::nats::Options),
 }
 
 /// The exit code of a run that came to no result; 1 is that of a result that is not good.
@@ -91,6 +93,10 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::List => {
             list();
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::BareNats(options) => {
+            print::line(&format!("{:.0}", options.rate()?));
             Ok(ExitCode::SUCCESS)
         }
         Command::Bare(options) => {

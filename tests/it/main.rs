@@ -4,7 +4,9 @@
 #![cfg(test)]
 
 mod clients;
+mod cluster;
 mod control;
+mod deploy;
 mod disk;
 mod drain;
 mod every;
