@@ -85,6 +85,16 @@ impl Bench {
         Ok(())
     }
 
+    /// Measures for so long while nothing is asked of the server.
+    pub(crate) fn watch(&mut self, duration: Duration) -> anyhow::Result<Measured> {
+        self.begin()?;
+        let end = Instant::now() + duration;
+        while Instant::now() < end {
+            self.turn(Duration::from_millis(100))?;
+        }
+        self.end()
+    }
+
     /// Takes a sample of what is measured now.
     pub(crate) fn sample(&mut self) -> anyhow::Result<Option<Sample>> {
         let usage = self.target.usage();

@@ -133,6 +133,11 @@ impl Measured {
         self.deliveries / self.seconds
     }
 
+    /// The share of a core that the server used, in per cent.
+    pub(crate) fn core_share(&self) -> Option<f64> {
+        self.cpu.map(|cpu| cpu / self.seconds * 100.0)
+    }
+
     /// Deliveries for each second that the server spent on processors.
     pub(crate) fn per_cpu_second(&self) -> Option<f64> {
         self.cpu.filter(|cpu| *cpu > 0.0).map(|cpu| self.deliveries / cpu)

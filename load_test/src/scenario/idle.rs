@@ -1,6 +1,6 @@
 //! Connections that wait.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::bench::Bench;
 use crate::ground::Ground;
@@ -8,7 +8,6 @@ use crate::report::{Metric, Outcome};
 use crate::target::Wish;
 use crate::target::fanfare::Setting;
 use crate::transport::Transport;
-use crate::window::Measured;
 
 /// Connections that wait: an application that is open in very many tabs and rarely hears anything.
 ///
@@ -43,16 +42,16 @@ impl Options {
         let topic = |n: u32| if self.own_topics { n } else { 0 };
         bench.subscribe(&plan, warm, topic)?;
         bench.say("waiting, next to empty");
-        let empty = wait(bench, EMPTY)?;
+        let empty = bench.watch(EMPTY)?;
         let before = bench.target.usage().map_or(0, |usage| usage.resident);
         if self.readers > warm {
             bench.subscribe(&plan, self.readers - warm, |n| topic(warm + n))?;
         }
         bench.say("waiting");
-        let full = wait(bench, Duration::from_secs(self.seconds))?;
+        let full = bench.watch(Duration::from_secs(self.seconds))?;
         let mut metrics = Vec::new();
         let more = f64::from(self.readers - warm).max(1.0);
-        if let (Some(least), Some(share)) = (share(&empty), share(&full)) {
+        if let (Some(least), Some(share)) = (empty.core_share(), full.core_share()) {
             let grown = full.resident_end.saturating_sub(before) as f64;
             metrics.push(Metric::less("memory of a connection", grown / more, "B"));
             metrics.push(Metric::less("server CPU while they wait", share, "% of a core"));
@@ -70,19 +69,4 @@ impl Options {
         bench.answered()?;
         bench.verdict(Outcome { metrics, timeline: full.timeline, ..Outcome::default() })
     }
-}
-
-/// Measures for so long while nothing is asked of the server.
-fn wait(bench: &mut Bench, duration: Duration) -> anyhow::Result<Measured> {
-    bench.begin()?;
-    let end = Instant::now() + duration;
-    while Instant::now() < end {
-        bench.turn(Duration::from_millis(100))?;
-    }
-    bench.end()
-}
-
-/// The share of a core that the server used, in per cent.
-fn share(measured: &Measured) -> Option<f64> {
-    measured.cpu.map(|cpu| cpu / measured.seconds * 100.0)
 }

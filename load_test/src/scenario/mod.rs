@@ -5,6 +5,7 @@ mod connect_storm;
 mod fanout;
 mod history_catchup;
 mod idle;
+mod interest;
 mod kairos;
 mod latency;
 mod pairs;
@@ -36,6 +37,7 @@ pub(crate) enum Scenario {
     KairosBroadcast(kairos::Broadcast),
     KairosSplit(kairos::Split),
     Idle(idle::Options),
+    Interest(interest::Options),
     ConnectStorm(connect_storm::Options),
     ReconnectStorm(reconnect_storm::Options),
     SlowReaders(slow_readers::Options),
@@ -60,6 +62,7 @@ impl Scenario {
             Self::KairosBroadcast(_) => "kairos-broadcast",
             Self::KairosSplit(_) => "kairos-split",
             Self::Idle(_) => "idle",
+            Self::Interest(_) => "interest",
             Self::ConnectStorm(_) => "connect-storm",
             Self::ReconnectStorm(_) => "reconnect-storm",
             Self::SlowReaders(_) => "slow-readers",
@@ -84,6 +87,7 @@ impl Scenario {
             Self::KairosBroadcast(options) => options.run(ground),
             Self::KairosSplit(options) => options.run(ground),
             Self::Idle(options) => options.run(ground),
+            Self::Interest(options) => options.run(ground),
             Self::ConnectStorm(options) => options.run(ground),
             Self::ReconnectStorm(options) => options.run(ground),
             Self::SlowReaders(options) => options.run(ground),
