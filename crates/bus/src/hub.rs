@@ -38,7 +38,7 @@ pub struct HubOptions {
     /// The most bytes of one such page: what a reader that is behind may hold at a time.
     pub page_bytes_max: ByteSize,
     /// How often the head of a silent topic is compared with an engine that may lose announcements. 5 s: who waits for
-    /// the last event of a quiet topic has it within that, though its announcement was lost.
+    /// the last event of a topic that fell silent has it within twice that, though its announcement was lost.
     pub head_check_interval: Duration,
     /// At most so many of these comparisons a second; with more topics than that allows for, each has its turn later than
     /// every `head_check_interval`. 5000: a few calls to the engine, which takes hundreds of topics at a time.
@@ -172,6 +172,12 @@ impl Hub {
             // Any worker will do; the first is always there.
             self.inboxes[0].push(Work::Fill(Arc::clone(tail)));
         }
+    }
+
+    /// Puts what was read from the log before the ring of a tail: see [`Tail::recall`].
+    pub(crate) fn recall(&self, tail: &Tail, offset: u64, events: &[Arc<Event>], life: u32) {
+        let grown = tail.recall(offset, events, life, self.ring_limits());
+        self.count_ring_bytes(grown.cast_signed());
     }
 
     fn count_ring_bytes(&self, change: isize) {

@@ -200,6 +200,8 @@ pub(crate) struct Subscription {
     pub(crate) mode: Mode,
     pub(crate) on_slow: OnSlow,
     pub(crate) history: bool,
+    /// It began in the past and has not reached the present yet: it is behind, but not slow.
+    is_catching_up: bool,
     in_turn: bool,
 }
 
@@ -254,6 +256,7 @@ impl Reader {
             life: 0,
             mode: Mode::Live,
             history: request.history,
+            is_catching_up: false,
             in_turn: false,
         };
         self.hub.attach(&subscription.tail).await?;
@@ -262,6 +265,7 @@ impl Reader {
         subscription.life = place.life;
         let (head, _) = subscription.tail.head();
         let state = if place.after.offset >= head.offset { State::Live } else { State::Replaying };
+        subscription.is_catching_up = state == State::Replaying;
         let key = self.subscriptions.insert(subscription);
         debug_assert_eq!(u32::try_from(key), Ok(id), "the id was reserved");
         self.look_at(id);
@@ -354,7 +358,7 @@ impl Reader {
             true
         });
         match taken {
-            Taken::All => {}
+            Taken::All => subscription.is_catching_up = false,
             Taken::More => self.look_at(id),
             Taken::Behind { newest_prev } => self.fell_behind(id, newest_prev, room, out),
             Taken::Reborn { reason, life, begin } => self.reborn(id, reason, life, begin, room, out),
@@ -365,6 +369,11 @@ impl Reader {
     fn fell_behind(&mut self, id: u32, newest_prev: u64, room: &mut Room, out: &mut Vec<Delivery>) {
         let Some(subscription) = self.subscriptions.get_mut(id as usize) else { return };
         let kept = subscription.tail.policy.history;
+        if kept && subscription.is_catching_up {
+            subscription.mode = Mode::Replaying;
+            self.replay.enqueue(id);
+            return;
+        }
         let on_slow = match subscription.on_slow {
             // There is no log to read: being behind is to have missed.
             OnSlow::Replay | OnSlow::Conflate if !kept => OnSlow::Skip,

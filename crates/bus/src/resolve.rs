@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fanfare_history::{Direction, Error, Page, Read, ReadFrom};
 use fanfare_model::{Gap, GapReason, Position, StartFrom, Tag, Timestamp};
+use tokio::time::Instant;
 
 use crate::hub::Hub;
 use crate::tail::Tail;
@@ -56,7 +57,7 @@ async fn resume(hub: &Hub, tail: &Arc<Tail>, position: Position, history: bool) 
     if position.tag == Tag::NONE || position.offset == 0 {
         return Ok(continued(position));
     }
-    if let Some(known) = tail.position_at(position.offset) {
+    if let Some(known) = known_at(hub, tail, position.offset).await? {
         return match known {
             known if known == position => Ok(continued(position)),
             _ => lost(hub, tail, position, GapReason::Fork, history).await,
@@ -66,6 +67,9 @@ async fn resume(hub: &Hub, tail: &Arc<Tail>, position: Position, history: bool) 
     // Its age does not matter: as long as the log still has it, it proves.
     let proof = Read { age_max: None, ..request(hub, tail, ReadFrom::Offset(position.offset), Direction::Forward, 1) };
     let page = hub.read_up_to(proof, position.offset).await?;
+    if page.head.last.epoch != position.epoch {
+        return purged(hub, tail, position, history).await;
+    }
     match page.events.first() {
         Some(event) if event.position() == position => {}
         // It has been trimmed, so it can prove nothing.
@@ -73,6 +77,9 @@ async fn resume(hub: &Hub, tail: &Arc<Tail>, position: Position, history: bool) 
         _ => return lost(hub, tail, position, GapReason::Fork, history).await,
     }
     let next = read(hub, tail, ReadFrom::Offset(position.offset + 1), Direction::Forward, 1).await?;
+    if next.head.last.epoch != position.epoch {
+        return purged(hub, tail, position, history).await;
+    }
     let before_next = next.events.first().map_or(next.head.last.offset, |event| event.prev);
     if before_next < position.offset && !next.events.is_empty() {
         // The log goes on as if that event had never been.
@@ -84,6 +91,38 @@ async fn resume(hub: &Hub, tail: &Arc<Tail>, position: Position, history: bool) 
     let gap = Gap { from: position.offset + 1, to: before_next, reason: GapReason::Trimmed };
     let after = Position { offset: before_next, tag: Tag::NONE, ..position };
     Ok(Place { after, life, gap: Some(gap), began: "gap" })
+}
+
+/// The position of the event at `offset`, if it is in the ring, or so little before it that it can be read back into it:
+/// once for all who come back at the same time.
+async fn known_at(hub: &Hub, tail: &Arc<Tail>, offset: u64) -> Result<Option<Position>, Error> {
+    let asked = Instant::now();
+    let known = tail.position_at(offset);
+    if known.is_some() || !tail.may_recall(offset) {
+        return Ok(known);
+    }
+    let mut failed = tail.recalling.lock().await;
+    if failed.is_some_and(|at| at > asked) {
+        // To try again for each of those who waited would take so many times the engine's patience.
+        return Err(Error::Unavailable("the log could not be read for another reader".into()));
+    }
+    if tail.position_at(offset).is_none() && tail.may_recall(offset) {
+        let (_, life) = tail.head();
+        match hub.broker()?.read(hub.page(&tail.key, offset - 1)).await {
+            Ok(page) => hub.recall(tail, offset, &page.events, life),
+            Err(error) => {
+                *failed = Some(Instant::now());
+                return Err(error);
+            }
+        }
+    }
+    Ok(tail.position_at(offset))
+}
+
+/// A position of a log that was purged, which this node has not heard of yet.
+async fn purged(hub: &Hub, tail: &Arc<Tail>, position: Position, history: bool) -> Result<Place, Error> {
+    hub.compare(std::slice::from_ref(tail)).await?;
+    lost(hub, tail, position, GapReason::Epoch, history).await
 }
 
 /// A position that is of no use in this log.
@@ -102,8 +141,11 @@ async fn lost(
 
 /// The offset before the oldest event that is kept.
 async fn oldest(hub: &Hub, tail: &Arc<Tail>) -> Result<u64, Error> {
+    // Asked first: the head of a page may tell of an event that came when the page had been found to be empty.
+    let (known, _) = tail.head();
     let page = read(hub, tail, ReadFrom::End, Direction::Forward, 1).await?;
-    Ok(page.events.first().map_or(page.head.last.offset, |event| event.prev.max(page.head.first.saturating_sub(1))))
+    let end = page.head.last.offset.min(known.offset);
+    Ok(page.events.first().map_or(end, |event| event.prev.max(page.head.first.saturating_sub(1))))
 }
 
 async fn before_last(hub: &Hub, tail: &Arc<Tail>, n: usize, head: Position) -> Result<u64, Error> {

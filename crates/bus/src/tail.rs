@@ -4,6 +4,7 @@
 //! topic lies between it and the ring's end. Anything else is held until the hole before it has been read from
 //! the log.
 
+mod recall;
 mod state;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +36,8 @@ pub(crate) struct Tail {
     pub(crate) policy: Arc<Policy>,
     /// Set once the broker announces this topic and the head is known.
     pub(crate) attached: OnceCell<()>,
+    /// Held by whoever reads the log for what lies before the ring, with the time when that last failed.
+    pub(crate) recalling: tokio::sync::Mutex<Option<tokio::time::Instant>>,
     state: Mutex<TailState>,
     /// Per worker: the readers that live there.
     local: Box<[Local]>,
@@ -98,12 +101,15 @@ impl Tail {
             key,
             policy,
             attached: OnceCell::new(),
+            recalling: tokio::sync::Mutex::default(),
             state: Mutex::new(TailState {
                 // Replaced when the head is known; nobody reads before that.
                 head: Position::origin(Epoch::generate()),
                 life: 0,
                 life_began_because: GapReason::Epoch,
+                life_began_after: 0,
                 floor: 0,
+                out_of_reach: 0,
                 ring: VecDeque::new(),
                 ring_bytes: 0,
                 held: BTreeMap::new(),
@@ -211,8 +217,9 @@ impl Tail {
     pub(crate) fn take(&self, after: u64, life: u32, mut give: impl FnMut(&Arc<Entry>) -> bool) -> Taken {
         let state = self.state.lock();
         if life != state.life {
-            // The ring has all of the new life.
-            let begin = Position { offset: state.floor, tag: Tag::NONE, ..state.head };
+            // What was read back into the ring may be of the life before.
+            let offset = state.floor.max(state.life_began_after);
+            let begin = Position { offset, tag: Tag::NONE, ..state.head };
             return Taken::Reborn { reason: state.life_began_because, life: state.life, begin };
         }
         if after < state.floor {

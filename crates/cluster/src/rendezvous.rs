@@ -32,6 +32,22 @@ mod tests {
         }
     }
 
+    // 39
+    #[test]
+    fn a_node_that_comes_takes_its_share_and_nothing_else_moves() {
+        let mut nodes = vec![NodeId::generate()];
+        for _ in 0..8 {
+            let before = owners(&nodes);
+            nodes.push(NodeId::generate());
+            let moved: Vec<_> =
+                before.into_iter().zip(owners(&nodes)).filter(|(before, after)| before != after).collect();
+            assert!(moved.iter().all(|(_, after)| Some(after) == nodes.last()));
+            // Chance makes it 16 more at most (one in six), and eight times that does not happen.
+            let most = usize::from(SHARDS).div_ceil(nodes.len()) + 128;
+            assert!(moved.len() <= most, "{} of {SHARDS} move to the last of {}", moved.len(), nodes.len());
+        }
+    }
+
     #[test]
     fn a_node_that_goes_moves_no_shards_but_its_own() {
         let nodes: Vec<_> = (0..4).map(|_| NodeId::generate()).collect();

@@ -65,12 +65,15 @@ async fn a_remade_connection_finds_a_lost_purge(cluster: &Cluster) {
         return;
     }
     let a = topic("a");
-    cluster.one().publish_numbers(&a, 0..3).await;
+    let old = cluster.one().publish_numbers(&a, 0..3).await;
     let mut listener = cluster.one().listen(&a, StartFrom::Start).await;
     assert_eq!(listener.events(3).await.len(), 3);
     cluster.one().ear.be_deaf();
     cluster.other().bus.admin(Admin::Purge(a.clone())).await.expect("the purge succeeds");
     let placed = cluster.other().publish_numbers(&a, 0..5).await;
+    // Who comes back now is told of it, if anything; it is not a fork.
+    let back = cluster.one().listener().subscribe(&a, StartFrom::After(old[1].position)).await;
+    assert!(back.gap.is_none_or(|gap| gap.reason == GapReason::Epoch), "{back:?}");
     cluster.one().ear.be_good();
     cluster.one().ear.lost();
     listener.until(|got| got.len() >= 6).await;

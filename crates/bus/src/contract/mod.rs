@@ -14,6 +14,7 @@ mod losing;
 mod node;
 mod passing;
 mod publishing;
+mod random;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -32,7 +33,7 @@ use crate::policy::{Bounds, History, Off, Policies, PolicyOptions};
 use as_log::{AsLog, Listening};
 pub use carrier::Carrier;
 pub use fanfare_history::contract::Announced;
-use node::Cluster;
+use node::{Cluster, Ground};
 
 /// What a broker under test is made from.
 #[derive(Clone)]
@@ -70,8 +71,12 @@ pub struct Suite {
     make: Make,
     nodes: usize,
     announced: Announced,
+    histories: u32,
     wanted: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
+
+/// So many random histories on an engine outside the process: each takes a part of a second.
+const HISTORIES: u32 = 4;
 
 impl Suite {
     /// Every case on brokers that `make` makes.
@@ -81,7 +86,7 @@ impl Suite {
         F: Future<Output = Arc<dyn Broker>> + Send + 'static,
     {
         let make = Arc::new(move |setting| make(setting).boxed());
-        Self { make, nodes: 2, announced: Announced::Soon, wanted: Arc::new(|_| true) }
+        Self { make, nodes: 2, announced: Announced::Soon, histories: HISTORIES, wanted: Arc::new(|_| true) }
     }
 
     /// The same with so many nodes on each engine; one for an engine within the process.
@@ -94,6 +99,13 @@ impl Suite {
     #[must_use]
     pub fn announced(self, announced: Announced) -> Self {
         Self { announced, ..self }
+    }
+
+    /// The same with so many random histories, unless `PROPTEST_CASES` in the environment gives another number. Four if
+    /// nothing is said.
+    #[must_use]
+    pub fn histories(self, histories: u32) -> Self {
+        Self { histories, ..self }
     }
 
     /// Only the cases whose names `wanted` wants; those of the log are among them.
@@ -112,7 +124,7 @@ impl Suite {
         let cases = publishing::CASES.iter().chain(attaching::CASES).chain(passing::CASES).chain(losing::CASES);
         for (name, case) in cases.filter(|(name, _)| (self.wanted)(name)) {
             let whole = async {
-                let cluster = Cluster::set_up(next_place(), Arc::clone(&self.make), self.nodes, self.announced).await;
+                let cluster = Cluster::set_up(self.ground(), self.nodes).await;
                 case(&cluster).await;
                 cluster.close().await;
             };
@@ -122,6 +134,14 @@ impl Suite {
                 panic!("contract case `{name}` failed: {said}");
             }
         }
+        if (self.wanted)(random::NAME) {
+            random::run(self.histories, self.nodes, || self.ground());
+        }
+    }
+
+    /// An engine of its own.
+    fn ground(&self) -> Ground {
+        Ground::new(next_place(), Arc::clone(&self.make), self.announced)
     }
 
     /// The cases of the log.

@@ -1,5 +1,6 @@
 //! The nodes of a case, and readers on them.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,16 @@ pub(super) struct Cluster {
     pub(super) nodes: Vec<Node>,
     pub(super) announced: Announced,
     pub(super) can: Capabilities,
+    ground: Ground,
+}
+
+/// What the nodes of a case have in common.
+pub(super) struct Ground {
+    place: usize,
+    make: Make,
+    announced: Announced,
+    clock: Arc<ManualClock>,
+    hub: HubOptions,
 }
 
 /// One node.
@@ -39,17 +50,43 @@ impl Drop for Node {
     }
 }
 
-impl Cluster {
-    pub(super) async fn set_up(place: usize, make: Make, nodes: usize, announced: Announced) -> Self {
-        let clock = Arc::new(ManualClock::new(begin()));
+impl Ground {
+    pub(super) fn new(place: usize, make: Make, announced: Announced) -> Self {
         // Where every announcement arrives heads need not be compared, and that must not hide that one did not.
         let every = if announced == Announced::Perhaps { Duration::from_millis(50) } else { Duration::from_secs(3600) };
-        let mut cluster = Vec::new();
+        // The time of events may be that of a server, by which they are old when they come.
+        let ring_age_max = fanfare_model::Duration::from_secs(100 * 365 * 24 * 3600);
+        let hub =
+            HubOptions { head_check_interval: fanfare_model::Duration(every), ring_age_max, ..HubOptions::default() };
+        Self { place, make, announced, clock: Arc::new(ManualClock::new(begin())), hub }
+    }
+
+    /// Readers are soon behind the rings of their topics, pages are small, and topics are detached when nobody reads them.
+    pub(super) fn with_small_rings(self) -> Self {
+        let linger = fanfare_model::Duration(Duration::ZERO);
+        Self { hub: HubOptions { ring_events_max: 4, page_events_max: 3, linger, ..self.hub }, ..self }
+    }
+}
+
+impl Cluster {
+    pub(super) async fn set_up(ground: Ground, nodes: usize) -> Self {
+        let mut all = Vec::new();
         for node in 0..nodes {
-            cluster.push(Node::set_up(place, &make, node, &clock, every).await);
+            all.push(Node::set_up(&ground, node).await);
         }
-        let can = cluster[0].broker.capabilities();
-        Self { nodes: cluster, announced, can }
+        let can = all[0].broker.capabilities();
+        Self { nodes: all, announced: ground.announced, can, ground }
+    }
+
+    /// Ends some nodes as a crash does, and then starts them again. Nobody may hold anything of them.
+    pub(super) async fn restart(&mut self, which: Range<usize>) {
+        for node in self.nodes.drain(which.clone()) {
+            node.life.stop();
+            node.life.ended().await;
+        }
+        for node in which {
+            self.nodes.insert(node, Node::set_up(&self.ground, node).await);
+        }
     }
 
     /// The first node.
@@ -75,13 +112,13 @@ impl Cluster {
 }
 
 impl Node {
-    async fn set_up(place: usize, make: &Make, node: usize, clock: &Arc<ManualClock>, every: Duration) -> Self {
-        let policies = policies();
-        let options = HubOptions { head_check_interval: fanfare_model::Duration(every), ..HubOptions::default() };
-        let hub = Hub::new(options, Arc::clone(&policies), 1);
+    async fn set_up(ground: &Ground, node: usize) -> Self {
+        let (policies, clock) = (policies(), &ground.clock);
+        let hub = Hub::new(ground.hub.clone(), Arc::clone(&policies), 1);
         let ear = Arc::new(Ear::new(&hub));
         let receive = Arc::clone(&ear) as _;
-        let broker = make(Setting { place, node, clock: Arc::clone(clock), receive, policies }).await;
+        let setting = Setting { place: ground.place, node, clock: Arc::clone(clock), receive, policies };
+        let broker = (ground.make)(setting).await;
         let bus = Bus::new(hub, Arc::clone(&broker));
         let life = Lifecycle::new();
         bus.start_worker(&life);
@@ -103,7 +140,7 @@ impl Node {
     }
 
     /// Publishes events with these numbers as their data.
-    pub(super) async fn publish_numbers(&self, topic: &TopicKey, numbers: std::ops::Range<u64>) -> Vec<Appended> {
+    pub(super) async fn publish_numbers(&self, topic: &TopicKey, numbers: Range<u64>) -> Vec<Appended> {
         self.try_publish(numbers.map(|n| (topic.clone(), numbered(n))).collect()).await
     }
 

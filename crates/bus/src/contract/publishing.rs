@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fanfare_history::Admin;
-use fanfare_model::{Data, Draft, GapReason, StartFrom, Tenant, Topic, TopicKey};
+use fanfare_model::{Data, Draft, GapReason, Position, StartFrom, Tag, Tenant, Topic, TopicKey};
 use futures_util::future::{join, join_all};
 
 use super::node::{Got, numbered, offsets, topic, with_id};
@@ -13,6 +13,7 @@ cases! {
     every_reader_on_every_node_sees_one_order,
     an_id_is_stored_once_whichever_node_publishes_it,
     a_reader_resumes_on_another_node_at_every_offset,
+    a_position_that_never_was_is_told,
     a_large_event_reaches_every_node,
     odd_names_are_announced_to_their_own_readers,
     a_batch_of_topics_that_are_kept_and_not_is_answered_in_order,
@@ -78,6 +79,25 @@ async fn a_reader_resumes_on_another_node_at_every_offset(cluster: &Cluster) {
     }
 }
 
+// 26, 27
+async fn a_position_that_never_was_is_told(cluster: &Cluster) {
+    let a = topic("a");
+    let placed = cluster.one().publish_numbers(&a, 0..10).await;
+    let (at, last) = (placed[4].position, placed[9].position);
+    let stored = cluster.other().all(&a, last).await;
+    let another_event = Position { tag: Tag::from_u16(at.tag.as_u16() ^ 2), ..at };
+    let another_end = Position { tag: Tag::from_u16(last.tag.as_u16() ^ 2), ..last };
+    let beyond = Position { offset: last.offset + 1, ..last };
+    for node in &cluster.nodes {
+        for position in [another_event, another_end, beyond] {
+            let mut listener = node.listener();
+            let gap = listener.subscribe(&a, StartFrom::After(position)).await.gap;
+            assert_eq!(gap.map(|gap| gap.reason), Some(GapReason::Fork), "{position:?}");
+            assert!(listener.events(10).await == stored, "it begins with the oldest");
+        }
+    }
+}
+
 /// An event that is too large to be carried with the news.
 async fn a_large_event_reaches_every_node(cluster: &Cluster) {
     let a = topic("a");
@@ -97,14 +117,14 @@ async fn a_large_event_reaches_every_node(cluster: &Cluster) {
 
 // 11
 async fn odd_names_are_announced_to_their_own_readers(cluster: &Cluster) {
-    let names = ["a", "a.b", "a:*", "a:>", "a:{}", "a:{b}c", "a:ä€😀", "a:b c", "a:b:c", "a:?", "a:[b]", "a:\\x"];
     let long = format!("k:{}", "x".repeat(253));
-    let mut topics = Vec::new();
-    for tenant in ["default", "other"].map(|name| Tenant::new(name).expect("a valid tenant")) {
-        for name in names.iter().copied().chain([long.as_str()]) {
-            topics.push(TopicKey::new(tenant.clone(), Topic::new(name).expect("a valid topic")));
-        }
-    }
+    let every = (' '..='~').chain(['ä', '€', '😀']).map(|c| format!("a:{c}"));
+    let names: Vec<_> =
+        ["a", "A", "a.b", "a:{b}c", "a:b c", "a:b:c", &*long].map(str::to_owned).into_iter().chain(every).collect();
+    let of = |tenant: Tenant, name: &String| TopicKey::new(tenant, Topic::new(name).expect("a valid topic"));
+    let other = Tenant::new("other").expect("a valid tenant");
+    let elsewhere = names.iter().take(7).map(|name| of(other.clone(), name));
+    let topics: Vec<_> = names.iter().map(|name| of(Tenant::default(), name)).chain(elsewhere).collect();
     let mut listeners = Vec::new();
     for topic in &topics {
         listeners.push(cluster.other().listen(topic, StartFrom::Now).await);

@@ -17,8 +17,12 @@ pub(super) struct TailState {
     /// Counts the lives of the log while this tail exists: a reader in an earlier one is told why it ended.
     pub(super) life: u32,
     pub(super) life_began_because: GapReason,
+    /// The offset of the head that it began with.
+    pub(super) life_began_after: u64,
     /// Every event in `(floor, head]` is in the ring.
     pub(super) floor: u64,
+    /// Reading the log from here on was found not to close up to the ring.
+    pub(super) out_of_reach: u64,
     pub(super) ring: VecDeque<Arc<Entry>>,
     pub(super) ring_bytes: usize,
     /// Events that came before the head was known, or that lie beyond a hole.
@@ -170,9 +174,11 @@ impl TailState {
         self.ring.clear();
         self.head = head;
         self.floor = head.offset;
+        self.out_of_reach = 0;
         self.heard = head.offset;
         self.doubt = false;
         self.life += 1;
+        self.life_began_after = head.offset;
         self.life_began_because = reason;
         std::mem::take(&mut self.ring_bytes)
     }

@@ -22,7 +22,7 @@ async fn a_memory_log_in_one_process() {
         let (log, passing) = (memory_log(&setting), memory_log(&setting));
         Arc::new(LocalBroker::new(log, passing, setting.policies)) as Arc<dyn Broker>
     };
-    Suite::new(make).nodes(1).announced(Announced::First).run().await;
+    Suite::new(make).nodes(1).announced(Announced::First).histories(64).run().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,5 +41,5 @@ async fn an_embedded_log_in_one_process() {
             Arc::new(LocalBroker::new(log, passing, setting.policies)) as Arc<dyn Broker>
         }
     };
-    Suite::new(make).nodes(1).announced(Announced::First).run().await;
+    Suite::new(make).nodes(1).announced(Announced::First).histories(64).run().await;
 }

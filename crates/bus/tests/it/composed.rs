@@ -62,14 +62,14 @@ fn in_directory(dir: &Path, setting: &Setting, announce: Arc<dyn Announce>) -> A
 async fn a_memory_log_and_a_carrier() {
     let places = Arc::new(Places::default());
     let make = move |setting| std::future::ready(places.node(setting, sound, in_memory));
-    Suite::new(make).announced(Announced::First).run().await;
+    Suite::new(make).announced(Announced::First).histories(64).run().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memory_log_and_a_carrier_that_loses_three_of_ten() {
     let places = Arc::new(Places::default());
     let make = move |setting| std::future::ready(places.node(setting, lossy, in_memory));
-    Suite::new(make).announced(Announced::Perhaps).nodes(3).run().await;
+    Suite::new(make).announced(Announced::Perhaps).nodes(3).histories(64).run().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +79,7 @@ async fn an_embedded_log_and_a_carrier() {
     let make = move |setting| {
         std::future::ready(places.node(setting, sound, |setting, announce| in_directory(&path, setting, announce)))
     };
-    Suite::new(make).announced(Announced::First).run().await;
+    Suite::new(make).announced(Announced::First).histories(64).run().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,5 +89,5 @@ async fn an_embedded_log_and_a_carrier_that_loses_three_of_ten() {
     let make = move |setting| {
         std::future::ready(places.node(setting, lossy, |setting, announce| in_directory(&path, setting, announce)))
     };
-    Suite::new(make).announced(Announced::Perhaps).run().await;
+    Suite::new(make).announced(Announced::Perhaps).histories(16).run().await;
 }

@@ -154,6 +154,25 @@ async fn a_head_that_went_back_is_a_fork() {
 }
 
 #[tokio::test]
+async fn what_is_read_back_of_the_life_before_is_not_given_again() {
+    let cluster = cluster(NEVER);
+    let (mut listener, mut other) = (cluster.test.listener(), cluster.test.listener());
+    listener.subscribe("t", StartFrom::Now).await;
+    other.subscribe("t", StartFrom::Now).await;
+    let positions = cluster.test.publish("t", 1..=20).await;
+    listener.until_event(20).await;
+    other.until_event(20).await;
+    cluster.fail_over(15).await;
+    cluster.hub.lost();
+    other.until(|got| got.iter().any(is_fork)).await;
+    let mut returned = cluster.test.listener();
+    returned.subscribe("t", StartFrom::After(positions[9])).await;
+    assert_eq!(returned.until_event(15).await, events(11..=15));
+    listener.until(|got| got.iter().any(is_fork)).await;
+    assert_eq!(listener.got[20..], [fork(21, 15)]);
+}
+
+#[tokio::test]
 async fn an_offset_that_is_used_again_is_a_fork() {
     let cluster = cluster(NEVER);
     let mut listener = cluster.test.listener();

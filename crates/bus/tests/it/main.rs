@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what tests share")]
 
 mod brokers;
+mod churn;
 mod composed;
 mod failover;
 mod in_place;
 mod lossy;
+mod planted;
 mod resume;
 mod rules;
 mod signals;
 mod slow;
+mod storm;
 mod support;

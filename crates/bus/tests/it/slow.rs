@@ -68,3 +68,17 @@ async fn a_stuck_reader_holds_a_cursor_not_a_queue() {
     assert!(most <= 8 + 5, "{most} at once");
     assert_eq!(stuck.until_event(500).await, events(1..=500));
 }
+
+#[tokio::test]
+async fn who_begins_in_the_past_is_not_slow() {
+    for on_slow in [OnSlow::Replay, OnSlow::Skip, OnSlow::Disconnect, OnSlow::Conflate] {
+        let test = bus(small_ring(), PolicyOptions::default());
+        test.publish_keyed("t", 1..=40, Some(3)).await;
+        let mut listener = test.listener();
+        listener.subscribe_with("t", StartFrom::Start, Some(on_slow), true).await;
+        listener.until_event(40).await;
+        test.publish_keyed("t", 41..=42, Some(3)).await;
+        listener.until_event(42).await;
+        assert_eq!(listener.got, events(1..=42), "{on_slow:?}");
+    }
+}

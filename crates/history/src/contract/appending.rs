@@ -1,6 +1,7 @@
 //! Order, time, idempotency, limits and announcements.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fanfare_model::{
     Data, DataKind, Draft, EventName, Key, Position, Source, Tag, Tenant, Timestamp, Topic, TopicKey, UserId,
@@ -19,9 +20,11 @@ cases! {
     an_id_is_stored_once,
     an_id_is_stored_once_among_concurrent_appends,
     an_id_is_stored_again_after_the_window,
+    an_id_is_stored_again_after_the_window_of_the_engine,
     a_batch_keeps_its_order_and_an_item_fails_alone,
     the_largest_event_fits_and_a_larger_one_is_refused,
     names_and_data_come_back,
+    every_character_makes_another_topic,
     a_dropped_future_does_not_undo_its_append,
 }
 
@@ -105,9 +108,9 @@ async fn time_never_decreases(bench: Bench) {
     let a = topic("a");
     let start = bench.now();
     let first = bench.append(&a, numbered(0)).await.time;
-    bench.setting.clock.set(start.minus(std::time::Duration::from_secs(100)));
+    bench.setting.clock.set(start.minus(Duration::from_secs(100)));
     let second = bench.append(&a, numbered(1)).await.time;
-    bench.setting.clock.set(start.plus(std::time::Duration::from_secs(1)));
+    bench.setting.clock.set(start.plus(Duration::from_secs(1)));
     let third = bench.append(&a, numbered(2)).await.time;
     if bench.has_time() {
         assert_eq!([first, second, third], [start, start, bench.now()]);
@@ -173,6 +176,31 @@ async fn an_id_is_stored_again_after_the_window(bench: Bench) {
     assert_eq!(bench.all(&a).await.len(), 2);
 }
 
+// 7, where time cannot be made to pass: of an engine that is set up with a window so short that it can be waited for
+async fn an_id_is_stored_again_after_the_window_of_the_engine(bench: Bench) {
+    let Window::Fixed(window) = bench.can.window else { return };
+    if window > Duration::from_secs(2) {
+        return;
+    }
+    let a = topic("a");
+    let first = bench.append(&a, with_id("x", "1")).await;
+    let waited = std::time::Instant::now();
+    let again = async {
+        loop {
+            let answer = bench.append(&a, with_id("x", "2")).await;
+            if !answer.duplicate {
+                return answer;
+            }
+            assert_eq!(answer.position, first.position);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let again = tokio::time::timeout(Duration::from_secs(20), again).await.expect("the id is forgotten");
+    assert!(waited.elapsed() >= window.mul_f64(0.9), "forgotten after {:?}", waited.elapsed());
+    assert!(again.position.offset > first.position.offset);
+    assert_eq!(bench.all(&a).await.len(), 2);
+}
+
 // 9
 async fn a_batch_keeps_its_order_and_an_item_fails_alone(bench: Bench) {
     let (a, b) = (topic("a"), topic("b"));
@@ -234,6 +262,21 @@ async fn names_and_data_come_back(bench: Bench) {
         bench.assert_bytes(head, draft.size() as u64);
         let position = Position { epoch: head.last.epoch, offset: events[0].offset, tag: Tag::of(&draft.id) };
         assert_eq!(head.last, position);
+    }
+}
+
+// 11
+async fn every_character_makes_another_topic(bench: Bench) {
+    let ids = (' '..='~').chain(['ä', 'Ä', '€', '😀']).map(|c| format!("k:{c}"));
+    let kinds = ["k", "K", "0", "_", ".", "-", "k.", "k_", "k-", "..", "k.k"].map(str::to_owned);
+    let topics: Vec<_> = ids.chain(kinds).map(|name| topic(&name)).collect();
+    let append = topics.iter().map(|topic| item(topic, Draft::new(Data::text(topic.topic.as_str()))));
+    let places = placed(&bench.log.append(append.collect()).await);
+    assert_eq!(places.len(), topics.len());
+    for topic in &topics {
+        let events = bench.all(topic).await;
+        let said: Vec<_> = events.iter().map(|event| event.draft.data.as_text()).collect();
+        assert_eq!(said, [Some(topic.topic.as_str())], "no cross-talk");
     }
 }
 
