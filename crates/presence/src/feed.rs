@@ -126,15 +126,9 @@ impl Inner {
     /// Notes what is to be done about a change.
     fn changed(&self, change: &Change, origin: Origin) {
         match change.what {
-            What::Joined(_) => {
-                self.metrics.joins.increment(1);
-                self.metrics.members.increment(1);
-            }
+            What::Joined(_) => self.metrics.joins.increment(1),
             What::Updated(_) => self.metrics.updates.increment(1),
-            What::Left(_) => {
-                self.metrics.leaves.increment(1);
-                self.metrics.members.decrement(1);
-            }
+            What::Left(_) => self.metrics.leaves.increment(1),
         }
         // A kind of topics that had presence when somebody entered, and has none any more: nobody watches.
         let Some(policy) = &self.bus.policy(&change.topic.topic).presence else { return };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_bus::{Bus, PresencePolicy};
-use fanfare_cluster::Ownership;
+use fanfare_cluster::{Handle as Cluster, Ownership};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
 use fanfare_model::{Clock, SessionId, Tenant, Topic, TopicKey, UserId};
 use parking_lot::{Mutex, RwLock};
@@ -16,7 +16,7 @@ use crate::diary::{Desk, Diary};
 use crate::engine::{Done, Enter, Holder, Limits, Presence};
 use crate::error::Error;
 use crate::member::{Members, Occupancy, Who};
-use crate::metrics::Handles;
+use crate::metrics::{self, Handles};
 use crate::options::Options;
 use crate::patch;
 use crate::pending::Pending;
@@ -26,6 +26,8 @@ use crate::turns::Turns;
 
 /// The space of the cluster whose shards are those of presence.
 const SPACE: &str = "presence";
+/// What nodes tell each other when a user was taken out of everything.
+const REMOVED: &str = "presence.removed";
 /// How often somebody who waits for another node to log something asks how far that is.
 const ASK_EVERY: Duration = Duration::from_millis(25);
 
@@ -41,6 +43,8 @@ pub(crate) struct Inner {
     /// What the engine says of itself.
     pub(crate) outlives_node: bool,
     pub(crate) bus: Bus,
+    /// The nodes that share the engine.
+    cluster: Cluster,
     /// The shards whose changes this node tells of.
     pub(crate) ownership: Ownership,
     clock: Arc<dyn Clock>,
@@ -148,12 +152,13 @@ impl Handle {
     pub fn new(
         engine: Arc<dyn Presence>,
         bus: Bus,
-        cluster: &fanfare_cluster::Handle,
+        cluster: &Cluster,
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Self {
         let (shards, outlives_node) = (engine.shards(), engine.outlives_node());
         let inner = Arc::new(Inner {
+            cluster: cluster.clone(),
             ownership: cluster.ownership(SPACE, shards),
             holder: RwLock::new(Holder(Arc::from(cluster.id().as_str()))),
             engine,
@@ -161,7 +166,7 @@ impl Handle {
             bus,
             progress: Progress::new(shards),
             pending: Pending::new(options.page_bytes_max.as_usize()),
-            roster: Roster::default(),
+            roster: Roster::new(metrics::members()),
             diary: Diary::new(Arc::clone(&clock), outlives_node),
             clock,
             options,
@@ -170,6 +175,13 @@ impl Handle {
             to_tend: Notify::new(),
             to_bring_back: Notify::new(),
             metrics: Handles::new(),
+        });
+        let told = Arc::downgrade(&inner);
+        cluster.on(REMOVED, move |(tenant, user): (Tenant, UserId)| {
+            if let Some(inner) = told.upgrade() {
+                inner.roster.has_left_all(&tenant, &user);
+            }
+            std::future::ready(())
         });
         Self { inner }
     }
@@ -305,6 +317,10 @@ impl Handle {
     pub async fn remove_user(&self, tenant: &Tenant, user: &UserId) -> Result<usize, Error> {
         let removed = self.inner.engine.remove_user(tenant, user).await?;
         self.inner.roster.has_left_all(tenant, user);
+        if self.inner.outlives_node {
+            // So that they do not enter again for it if they are taken for dead.
+            self.inner.cluster.tell_others(REMOVED, &(tenant, user)).await;
+        }
         Ok(removed)
     }
 

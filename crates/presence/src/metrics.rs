@@ -2,8 +2,8 @@
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
-/// Members in the shards that this node tells of: those that it saw join, less those that it saw leave. A session in a
-/// topic, or a user's sessions in it, count once. Summed over the nodes it is right as long as no shard has changed hands.
+/// Sessions of this node that are in a topic; one that is in three counts three times, also where users are the members.
+/// Summed over the nodes it is everybody, whichever node tells of whom.
 pub const MEMBERS: &str = "fanfare_presence_members";
 /// Changes of members, by what happened: `join`, `update`, `leave`.
 pub const CHANGES: &str = "fanfare_presence_changes_total";
@@ -22,7 +22,7 @@ pub const LOG_WAITING: &str = "fanfare_presence_log_waiting";
 
 /// Describes them to the recorder. Called once at start.
 pub fn describe() {
-    describe_gauge!(MEMBERS, "members that joined and have not left, as the owner of their shard saw it");
+    describe_gauge!(MEMBERS, "sessions of this node in topics: one that is in three counts three times");
     describe_counter!(CHANGES, "changes of members, by what happened");
     describe_counter!(DIFFS, "differences announced; changes that come together are one");
     describe_counter!(GRACES, "sessions that broke off, by how their grace time ended");
@@ -32,9 +32,13 @@ pub fn describe() {
     describe_gauge!(LOG_WAITING, "joins, leaves and the like that wait to be logged");
 }
 
+/// Where those are counted whose sessions this node holds.
+pub(crate) fn members() -> Gauge {
+    gauge!(MEMBERS)
+}
+
 /// Handles of one node.
 pub(crate) struct Handles {
-    pub(crate) members: Gauge,
     pub(crate) joins: Counter,
     pub(crate) updates: Counter,
     pub(crate) leaves: Counter,
@@ -47,7 +51,6 @@ pub(crate) struct Handles {
 impl Handles {
     pub(crate) fn new() -> Self {
         Self {
-            members: gauge!(MEMBERS),
             joins: counter!(CHANGES, "what" => "join"),
             updates: counter!(CHANGES, "what" => "update"),
             leaves: counter!(CHANGES, "what" => "leave"),

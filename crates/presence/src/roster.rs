@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use fanfare_model::{SessionId, Tenant, Topic, UserId};
+use metrics::Gauge;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -13,9 +14,9 @@ use tokio::time::Instant;
 pub(crate) type Name = (Tenant, SessionId);
 
 /// Who is here.
-#[derive(Default)]
 pub(crate) struct Roster {
     inner: Mutex<Inner>,
+    told: Gauge,
 }
 
 #[derive(Default)]
@@ -57,6 +58,11 @@ pub(crate) struct Away {
 }
 
 impl Roster {
+    /// Nobody is here. `told` is told how many topics the sessions have entered, where that is kept.
+    pub(crate) fn new(told: Gauge) -> Self {
+        Self { inner: Mutex::default(), told }
+    }
+
     /// The session is about to enter something.
     pub(crate) fn is_here(&self, tenant: &Tenant, session: &SessionId) {
         self.inner.lock().sessions.entry((tenant.clone(), session.clone())).or_default().away = None;
@@ -64,8 +70,10 @@ impl Roster {
 
     /// The session has entered a topic as this.
     pub(crate) fn has_entered(&self, name: &Name, topic: &Topic, entered: Entered) {
-        if let Some(seat) = self.inner.lock().sessions.get_mut(name) {
-            seat.entered.insert(topic.clone(), entered);
+        if let Some(seat) = self.inner.lock().sessions.get_mut(name)
+            && seat.entered.insert(topic.clone(), entered).is_none()
+        {
+            self.told.increment(1);
         }
     }
 
@@ -79,8 +87,10 @@ impl Roster {
 
     /// The session is not in a topic any more.
     pub(crate) fn has_left(&self, name: &Name, topic: &Topic) {
-        if let Some(seat) = self.inner.lock().sessions.get_mut(name) {
-            seat.entered.remove(topic);
+        if let Some(seat) = self.inner.lock().sessions.get_mut(name)
+            && seat.entered.remove(topic).is_some()
+        {
+            self.told.decrement(1);
         }
     }
 
@@ -88,7 +98,9 @@ impl Roster {
     pub(crate) fn has_left_all(&self, tenant: &Tenant, user: &UserId) {
         let mut inner = self.inner.lock();
         for (_, seat) in inner.sessions.iter_mut().filter(|((of, _), _)| of == tenant) {
+            let before = seat.entered.len();
             seat.entered.retain(|_, entered| entered.user.as_ref() != Some(user));
+            self.told.decrement((before - seat.entered.len()) as f64);
         }
     }
 
@@ -139,8 +151,10 @@ impl Roster {
     /// The session is in nothing any more, unless it has come back since.
     pub(crate) fn forget(&self, name: &Name, away: Away) {
         let mut inner = self.inner.lock();
-        if inner.sessions.get(name).is_some_and(|seat| seat.away == Some(away)) {
-            inner.sessions.remove(name);
+        if inner.sessions.get(name).is_some_and(|seat| seat.away == Some(away))
+            && let Some(seat) = inner.sessions.remove(name)
+        {
+            self.told.decrement(seat.entered.len() as f64);
             if inner.sessions.is_empty() {
                 inner.sessions.shrink_to(64);
                 inner.due.shrink_to(64);
@@ -185,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_absence_ends_with_a_return() {
-        let roster = Roster::default();
+        let roster = Roster::new(Gauge::noop());
         let (tenant, session) = (Tenant::default(), SessionId::generate());
         assert_eq!(roster.is_away(&tenant, &session, false), None, "it had entered nothing");
         roster.is_here(&tenant, &session);

@@ -15,6 +15,7 @@ use fanfare_cluster::Fence;
 use fanfare_model::{Clock, SessionId, SystemClock, Tenant, Topic, TopicKey, UserId};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use metrics::Gauge;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ use crate::change::Change;
 use crate::engine::{Adopted, Done, Edit, Enter, Holder, Presence};
 use crate::error::Error;
 use crate::member::{Members, Occupancy};
+use crate::metrics as names;
 use crowd::{Crowd, Step, Unseat};
 use feed::Feed;
 use index::Index;
@@ -35,6 +37,8 @@ pub struct MemoryPresence {
     shards: [Shard; SHARDS],
     index: Index,
     seats: AtomicUsize,
+    /// Tells how many seats there are, if one node has them all.
+    told: Gauge,
     leases: RwLock<HashMap<Holder, Instant>>,
     clock: Arc<dyn Clock>,
     life: Arc<str>,
@@ -76,6 +80,7 @@ impl MemoryPresence {
             shards: std::array::from_fn(|_| Shard::default()),
             index: Index::default(),
             seats: AtomicUsize::new(0),
+            told: names::members(),
             leases: RwLock::default(),
             clock,
             life: Arc::from(SessionId::generate().as_str()),
@@ -85,7 +90,7 @@ impl MemoryPresence {
 
     /// For several nodes of one process, each of which may end before the others.
     pub fn shared(clock: Arc<dyn Clock>) -> Self {
-        Self { outlives_node: true, ..Self::with_clock(clock) }
+        Self { outlives_node: true, told: Gauge::noop(), ..Self::with_clock(clock) }
     }
 
     fn shard(&self, topic: &TopicKey) -> &Shard {
@@ -145,7 +150,10 @@ impl MemoryPresence {
         }
         let room = |seats: usize| (seats < enter.limits.members_max).then_some(seats + 1);
         match self.seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.told.increment(1);
+                Ok(())
+            }
             Err(_) => Err(Error::Full),
         }
     }
@@ -161,6 +169,7 @@ impl MemoryPresence {
         done.rev = crowd.rev();
         let removed = crowd.unseat(topic, whom, &self.index, &mut |step| done.is(feed, self.change(topic, step)));
         self.seats.fetch_sub(removed, Ordering::Relaxed);
+        self.told.decrement(removed as f64);
         if crowd.is_empty() {
             *floor = crowd.rev().max(*floor);
             crowds.remove(topic);

@@ -9,9 +9,10 @@ use fanfare_cluster::{Leases, MemoryLeases};
 use fanfare_history::memory::{MemoryLog, Options as LogOptions};
 use fanfare_history::{Announce, Reset};
 use fanfare_lifecycle::Lifecycle;
-use fanfare_model::{Event, ManualClock};
+use fanfare_model::{Event, ManualClock, Tenant, UserId};
 use fanfare_presence::memory::MemoryPresence;
 use fanfare_presence::{Handle, Options, Presence};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use parking_lot::RwLock;
 
 use crate::cable::{Cable, Far};
@@ -265,6 +266,95 @@ async fn a_session_that_resumes_on_another_node_was_never_gone() {
     assert!(nodes[1].ids("chat:1").await.is_empty() && nodes[1].ids("chat:2").await.is_empty());
     watcher.catch_up().await;
     assert_eq!(watcher.diffs.len(), 1);
+}
+
+/// A node that counts for itself.
+struct Counted {
+    node: Node,
+    recorder: PrometheusRecorder,
+}
+
+impl std::ops::Deref for Counted {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.node
+    }
+}
+
+impl Counted {
+    fn start(place: &Place, name: &str) -> Self {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let node = metrics::with_local_recorder(&recorder, || place.node(name));
+        Self { node, recorder }
+    }
+
+    /// How many members it says that it has.
+    fn gauge(&self) -> usize {
+        let text = self.recorder.handle().render();
+        let line = text.lines().find_map(|line| line.strip_prefix("fanfare_presence_members "));
+        line.map_or(0, |number| number.parse().unwrap())
+    }
+}
+
+// 38
+#[tokio::test(start_paused = true)]
+async fn four_nodes_of_which_one_dies_count_right() {
+    let place = Place::new();
+    let nodes = ["a", "b", "c", "d"].map(|name| Counted::start(&place, name));
+    time_passes(DEATH).await;
+    let topics = topics("quick");
+    for topic in &topics {
+        for (n, node) in nodes.iter().enumerate() {
+            node.enter(topic, &format!("s{n}@u{}", n % 2)).await;
+            node.enter(topic, &format!("t{n}@v{n}")).await;
+        }
+        nodes[0].say(topic, "s0@u0", "1").await;
+    }
+    let gauges = || nodes.each_ref().map(Counted::gauge);
+    let occupancy = async |node: &Counted| {
+        let keys: Vec<_> = topics.iter().map(|topic| key(topic)).collect();
+        let all = node.presence.occupancy(&keys).await.unwrap();
+        assert!(all.iter().all(|one| *one == all[0]), "{all:?}");
+        (all[0].count, all[0].users)
+    };
+    assert_eq!((gauges(), occupancy(&nodes[3]).await), ([80; 4], (8, 6)));
+
+    // Its shards go to the others.
+    nodes[2].cable.cut();
+    time_passes(DEATH).await;
+    for at in [0, 1, 3] {
+        assert_eq!((nodes[at].gauge(), occupancy(&nodes[at]).await), (80, (6, 5)));
+    }
+    nodes[2].cable.mend();
+    time_passes(DEATH).await;
+    assert_eq!((gauges(), occupancy(&nodes[0]).await), ([80; 4], (8, 6)));
+
+    // Who is taken out by another node stays out, also if its own is taken for dead afterwards.
+    let removed = nodes[0].presence.remove_user(&Tenant::default(), &UserId::new("v1").unwrap()).await.unwrap();
+    time_passes(1).await;
+    assert_eq!((removed, gauges()), (topics.len(), [80, 40, 80, 80]));
+    nodes[1].cable.cut();
+    time_passes(DEATH).await;
+    nodes[1].cable.mend();
+    time_passes(DEATH).await;
+    assert_eq!((gauges(), occupancy(&nodes[0]).await), ([80, 40, 80, 80], (7, 5)));
+
+    // One that resumes elsewhere is that node's.
+    nodes[3].disconnected("t3");
+    nodes[0].resumed("t3").await;
+    time_passes(1000).await;
+    assert_eq!(gauges(), [120, 40, 80, 40]);
+    for (n, node) in nodes.iter().enumerate() {
+        node.gone(&format!("s{n}")).await;
+    }
+    assert_eq!(gauges(), [80, 0, 40, 0]);
+    for topic in &topics {
+        nodes[0].leave(topic, "t0").await;
+        nodes[0].leave(topic, "t3").await;
+        nodes[2].leave(topic, "t2").await;
+    }
+    assert_eq!((gauges(), occupancy(&nodes[1]).await), ([0; 4], (0, 0)));
 }
 
 /// Nodes come and go by turns while everybody enters and leaves.
