@@ -16,6 +16,7 @@ mod embedded;
 mod error;
 mod groups;
 mod handle;
+mod json;
 mod listing;
 mod memory;
 mod name;

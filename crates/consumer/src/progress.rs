@@ -3,11 +3,12 @@
 use std::fmt;
 
 use fanfare_model::{Gap, Invalid, Position, Tag, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// Names a lease; a fencing token. Of two leases of a consumer the later one has the greater number, also across restarts
 /// and when the consumer was forgotten in between, so that a system behind the worker can turn away whoever comes late.
 /// Text: a decimal number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LeaseId(pub u64);
 
 impl fmt::Display for LeaseId {
@@ -24,7 +25,7 @@ impl std::str::FromStr for LeaseId {
 }
 
 /// A stretch of offsets that is given out as one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
     /// Its first offset. Events may be missing at its beginning: then they are gone.
     pub first: u64,
@@ -33,6 +34,7 @@ pub struct Stretch {
     /// How often its events have been given out.
     pub deliveries: u32,
     /// The gap before it, which was told with it and is told again if it is given out again.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::json::gap")]
     pub gap: Option<Gap>,
 }
 
@@ -45,22 +47,25 @@ impl Stretch {
 }
 
 /// A stretch that is out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// Its name.
     pub id: LeaseId,
     /// What is out.
+    #[serde(flatten)]
     pub stretch: Stretch,
     /// Until when.
     pub until: Timestamp,
 }
 
 /// A stretch that is to be given out again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// What is to be given out.
+    #[serde(flatten)]
     pub stretch: Stretch,
     /// Not before this; at once if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
 }
 
@@ -84,13 +89,15 @@ pub enum Act {
 ///
 /// Every offset up to the frontier is in one of three states: in exactly one lease, in exactly one waiting stretch, or done
 /// with. What comes after the frontier was never given out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// New events come after this.
     pub frontier: Position,
     /// What is out, by offset.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<Lease>,
     /// What is to come again, by offset.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Waiting>,
     /// The latest lease's number.
     pub fence: u64,

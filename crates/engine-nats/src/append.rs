@@ -1,32 +1,33 @@
 //! Storing events: one message each, acknowledged by the stream when it has its place.
 
-use std::collections::HashSet;
-use std::time::Instant;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use async_nats::header::{HeaderMap, NATS_MESSAGE_ID};
 use bytes::Bytes;
 use fanfare_history::{Append, Appended, Error, record};
-use fanfare_model::{Clock, Position, Tag, Timestamp};
+use fanfare_model::{Position, Tag, Timestamp};
 use futures_util::future::join_all;
 
 use crate::classes::Spot;
 use crate::error::{Fault, code};
 use crate::gets::Get;
 use crate::interest::Interest;
+use crate::life::Life;
 use crate::link::Link;
-use crate::lives::Lives;
+use crate::lives::{Lives, TopicLife};
 use crate::metrics::Operation;
 use crate::stream::Ack;
 
 /// How long to wait before what failed is tried again.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(100);
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// What is needed to store events.
 pub(crate) struct Appender<'a> {
     pub(crate) link: &'a Link,
     pub(crate) lives: &'a Lives,
     pub(crate) interest: Option<&'a Interest>,
-    pub(crate) clock: &'a dyn Clock,
     pub(crate) event_bytes_max: usize,
     pub(crate) exact_times: bool,
 }
@@ -35,7 +36,6 @@ pub(crate) struct Appender<'a> {
 struct Item {
     spot: Spot,
     id: fanfare_model::EventId,
-    message_id: String,
     record: Bytes,
 }
 
@@ -56,7 +56,12 @@ impl Appender<'_> {
         }
         while !waiting.is_empty() {
             let left = self.link.timeout.saturating_sub(since.elapsed());
-            let found = join_all(waiting.iter().map(|(_, item)| self.store(item, left))).await;
+            let lives = self.lives_of(&waiting, left).await;
+            let left = self.link.timeout.saturating_sub(since.elapsed());
+            let life = |item: &Item| lives[&item.spot.class.index].as_ref();
+            // Each is sent when it is polled first, which is in order: the runtime must not break off between them.
+            let stores = join_all(waiting.iter().map(|(_, item)| self.store(item, life(item), left)));
+            let found = tokio::task::unconstrained(stores).await;
             let again = left > RETRY_AFTER;
             let mut overtaken = HashSet::new();
             let mut left_over = Vec::new();
@@ -76,8 +81,11 @@ impl Appender<'_> {
             left_over.reverse();
             waiting = left_over;
             if !waiting.is_empty() {
+                // Perhaps the stream is not there any more.
+                for (_, item) in &waiting {
+                    item.spot.class.stream.doubt();
+                }
                 tokio::time::sleep(RETRY_AFTER).await;
-                self.mend(&waiting).await;
             }
         }
         self.link.metrics.called(Operation::Store, answers.iter().all(|a| matches!(a, Some(Ok(_)))), since.elapsed());
@@ -91,17 +99,26 @@ impl Appender<'_> {
         }
         let mut bytes = Vec::new();
         record::encode_draft(&append.draft, &mut bytes);
-        let id = append.draft.id.clone();
-        // Ids are those of one life of one topic.
-        let epoch = self.lives.of(&spot).epoch.as_u32();
-        let name = format!("{}\n{epoch}\n{}", spot.subject, id.as_str());
-        let message_id = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(name.as_bytes()));
-        Ok(Item { spot, id, message_id, record: bytes.into() })
+        Ok(Item { spot, id: append.draft.id.clone(), record: bytes.into() })
     }
 
-    async fn store(&self, item: &Item, patience: std::time::Duration) -> Result<Appended, Fault> {
+    /// The lives that the streams of a batch are in, by class. Before anything is sent, so that nothing overtakes.
+    async fn lives_of(&self, batch: &[(usize, Item)], patience: Duration) -> HashMap<usize, Result<Life, Fault>> {
+        let mut lives = HashMap::new();
+        for (_, item) in batch {
+            let class = &item.spot.class;
+            if let Entry::Vacant(place) = lives.entry(class.index) {
+                place.insert(class.stream.life(self.link, patience).await);
+            }
+        }
+        lives
+    }
+
+    async fn store(&self, item: &Item, life: Result<&Life, &Fault>, patience: Duration) -> Result<Appended, Fault> {
+        let (life, stream) = (life.map_err(Fault::clone)?, &item.spot.class.stream);
         let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, item.message_id.as_str());
+        headers.insert(NATS_MESSAGE_ID, item.message_id(self.lives.within(&item.spot, life)).as_str());
+        let before = stream.last();
         let answer = self.link.ask_once(&item.spot.subject, Some(&headers), item.record.clone(), patience).await;
         let answer = match answer {
             // Without a leader there is nobody to store it.
@@ -109,38 +126,26 @@ impl Appender<'_> {
             answer => answer,
         };
         let ack: Ack = serde_json::from_value(answer?).map_err(|error| Fault::Garbled(error.to_string()))?;
-        let life = self.lives.of(&item.spot);
-        let position = Position { epoch: life.epoch, offset: ack.seq, tag: Tag::of(&item.id) };
-        let time = if ack.duplicate || self.exact_times { self.time_of(item, ack.seq).await } else { self.now() };
+        let now = self.lives.within(&item.spot, life);
+        // An acknowledgement does not say of which life of the stream it is, nor a place of which life of the topic.
+        let went_back = !ack.duplicate && ack.seq <= before;
+        if went_back || ack.seq <= now.after || !stream.is_still(self.link, life) {
+            return Err(Fault::Unavailable("the stream may have begun a new life meanwhile".to_owned()));
+        }
+        stream.stored(ack.seq);
+        let position = Position { epoch: now.epoch, offset: ack.seq, tag: Tag::of(&item.id) };
+        let time = if ack.duplicate || self.exact_times { self.time_of(item, ack.seq).await } else { self.link.now() };
         if let (Some(interest), false) = (self.interest, ack.duplicate) {
             interest.learn(&item.spot, position);
         }
         Ok(Appended { position, time, duplicate: ack.duplicate })
     }
 
-    /// The servers' time: what they give the event, within a round trip.
-    fn now(&self) -> Timestamp {
-        self.link.server_time().unwrap_or_else(|| self.clock.now())
-    }
-
     /// When an event was stored the first time.
     async fn time_of(&self, item: &Item, seq: u64) -> Timestamp {
-        let found = self.link.get(&item.spot.class.stream, &Get::next(&item.spot.subject, seq, 1)).await;
+        let found = self.link.get(&item.spot.class.stream.name, &Get::next(&item.spot.subject, seq, 1)).await;
         let found = found.ok().and_then(|batch| batch.messages.into_iter().next()).filter(|stored| stored.seq == seq);
-        found.map_or_else(|| self.now(), |stored| stored.time)
-    }
-
-    /// Nobody answered for a stream: perhaps it is not there any more.
-    async fn mend(&self, waiting: &[(usize, Item)]) {
-        let mut seen = HashSet::new();
-        for (_, item) in waiting {
-            let class = &item.spot.class;
-            if seen.insert(class.index)
-                && let Err(fault) = class.mend(self.link).await
-            {
-                tracing::warn!(error = %fault, stream = class.stream, "stream does not answer");
-            }
-        }
+        found.map_or_else(|| self.link.now(), |stored| stored.time)
     }
 
     fn refusal(&self, fault: Fault, item: &Item) -> Error {
@@ -148,5 +153,13 @@ impl Appender<'_> {
             return Error::TooLarge { size: item.record.len(), size_max: self.event_bytes_max };
         }
         fault.of_log()
+    }
+}
+
+impl Item {
+    /// What the stream knows it by. Ids are those of one life of one topic; a stream that is made anew knows none.
+    fn message_id(&self, life: TopicLife) -> String {
+        let name = format!("{}\n{}\n{}", self.spot.subject, life.after, self.id.as_str());
+        format!("{:032x}", xxhash_rust::xxh3::xxh3_128(name.as_bytes()))
     }
 }

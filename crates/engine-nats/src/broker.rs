@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fanfare_bus::{Broker, Policies, Receive};
 use fanfare_history::{Admin, Append, Appended, Capabilities, Error, Head, Page, Read, TopicPage, TopicsQuery};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
-use fanfare_model::{Clock, TopicKey};
+use fanfare_model::TopicKey;
 use futures_util::future::BoxFuture;
 use futures_util::stream::iter;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -37,7 +37,6 @@ pub(crate) struct NatsBroker {
     classes: Classes,
     lives: Arc<Lives>,
     interest: Arc<Interest>,
-    clock: Arc<dyn Clock>,
     capabilities: Capabilities,
     in_flight: Semaphore,
     in_flight_max: usize,
@@ -58,17 +57,11 @@ impl NatsBroker {
         options: &Options,
         policies: Arc<Policies>,
         receive: Arc<dyn Receive>,
-        clock: Arc<dyn Clock>,
         capabilities: Capabilities,
         life: &Lifecycle,
     ) -> Result<Arc<Self>, crate::Error> {
         let classes = Classes::open(&link, options, policies).await?;
-        let lives = Arc::new(Lives::new(format!("{}-lives", options.prefix), &options.prefix));
-        let records =
-            stream::Wanted::records(lives.stream.clone(), format!("{}.life.>", options.prefix), options.replicas);
-        let source = records.subject.clone();
-        let records = stream::Wanted { republish: Some((source, lives.live())), ..records };
-        stream::open(&link, &records).await?;
+        let lives = Arc::new(Lives::open(&link, options).await?);
         let interest = Interest::new(
             Arc::clone(&link),
             life,
@@ -83,7 +76,6 @@ impl NatsBroker {
             classes,
             lives,
             interest,
-            clock,
             capabilities,
             in_flight: Semaphore::new(options.in_flight_max),
             in_flight_max: options.in_flight_max,
@@ -99,8 +91,7 @@ impl NatsBroker {
     /// Follows the records of purged topics, and says when live messages may have been missed.
     async fn watch(self: &Arc<Self>, receive: Arc<dyn Receive>, life: &Lifecycle) -> Result<(), crate::Error> {
         let unreachable = |fault: Fault| crate::Error::Unreachable(Box::new(fault));
-        let mut shaken = self.link.shaken();
-        shaken.mark_unchanged();
+        let mut settled = self.link.settled();
         let changed = self.link.client.subscribe(self.lives.live()).await;
         let mut changed = changed.map_err(|error| crate::Error::Unreachable(error.into()))?;
         self.lives.refresh(&self.link).await.map_err(unreachable)?;
@@ -109,13 +100,10 @@ impl NatsBroker {
             loop {
                 let lost = tokio::select! {
                     () = end.cancelled() => return,
-                    again = shaken.changed() => again.map(|()| true),
+                    again = settled.changed() => again.map(|()| true),
                     record = changed.next() => Ok(record.is_none()),
                 };
                 let (Ok(lost), Some(broker)) = (lost, broker.upgrade()) else { return };
-                if lost && broker.link.is_up() {
-                    broker.classes.mend(&broker.link).await;
-                }
                 if let Err(fault) = broker.interest.refresh_lives(&broker.classes).await {
                     tracing::warn!(error = %fault, "records of purged topics could not be read yet");
                 }
@@ -142,7 +130,7 @@ impl NatsBroker {
         let mut asked = vec![false; self.classes.all().len()];
         for spot in &spots {
             if !std::mem::replace(&mut asked[spot.class.index], true) {
-                spot.class.info(&self.link).await.map_err(Fault::of_log)?;
+                spot.class.stream.info(&self.link).await.map_err(Fault::of_log)?;
             }
         }
         self.interest.refresh_lives(&self.classes).await.map_err(Fault::of_log)?;
@@ -171,10 +159,10 @@ impl NatsBroker {
     }
 
     async fn purge(&self, spot: &Spot) -> Result<(), Fault> {
-        let after = spot.class.info(&self.link).await?.state.last_seq;
+        let after = spot.class.stream.info(&self.link).await?.state.last_seq;
         self.lives.purge(&self.link, spot, after).await?;
         self.until(|| self.lives.of(spot).after >= after).await?;
-        stream::purge(&self.link, &spot.class.stream, &spot.subject, after + 1).await
+        stream::purge(&self.link, &spot.class.stream.name, &spot.subject, after + 1).await
     }
 
     async fn truncate(&self, spot: &Spot, offset: u64) -> Result<(), Fault> {
@@ -186,8 +174,11 @@ impl NatsBroker {
         }
         self.lives.truncate(&self.link, spot, floor).await?;
         self.until(|| self.lives.of(spot).floor >= floor).await?;
-        // The last event stays: it says where the log's end is.
-        stream::purge(&self.link, &spot.class.stream, &spot.subject, floor.min(head.last.offset)).await
+        // The one before stays, and is not read: it proves to whoever has it that nothing was missed.
+        match self.reading().last_before(spot, floor).await? {
+            0 => Ok(()),
+            before => stream::purge(&self.link, &spot.class.stream.name, &spot.subject, before).await,
+        }
     }
 
     /// Waits until a record that was written is known here, as it is to others by then or in a moment.
@@ -231,7 +222,6 @@ impl Broker for NatsBroker {
                 link: &self.link,
                 lives: &self.lives,
                 interest: Some(&self.interest),
-                clock: &*self.clock,
                 event_bytes_max: self.capabilities.event_bytes_max,
                 exact_times: self.exact_times,
             };

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_bus::{Policies, Policy};
-use fanfare_model::{Epoch, Tenant, Topic, TopicKey};
-use futures_util::future::join_all;
-use parking_lot::RwLock;
+use fanfare_model::{Tenant, Topic, TopicKey};
 
-use crate::error::{Error, Fault};
+use crate::error::Error;
+use crate::life::Stream;
 use crate::link::Link;
 use crate::options::Options;
-use crate::stream::{self, Info, Wanted};
+use crate::stream::Wanted;
 use crate::token;
 
 /// Events stay so much longer than they are read, at least: the last of them is what proves to a reader that it missed
@@ -26,7 +25,7 @@ const AGE_SLACK_MIN: Duration = Duration::from_secs(60);
 pub(crate) struct Class {
     /// Its place among the classes.
     pub(crate) index: usize,
-    pub(crate) stream: String,
+    pub(crate) stream: Arc<Stream>,
     /// What the subjects of its topics begin with, the last dot included.
     pub(crate) subject: String,
     /// What its live subjects begin with, the last dot included.
@@ -37,52 +36,6 @@ pub(crate) struct Class {
     pub(crate) hints: bool,
     /// The most events of a topic.
     pub(crate) events_max: Option<u64>,
-    wanted: Wanted,
-    /// The life that the stream is in.
-    life: RwLock<Life>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Life {
-    created: String,
-    epoch: Epoch,
-}
-
-impl Class {
-    /// The epoch of topics that were never purged.
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.life.read().epoch
-    }
-
-    /// When the stream was made.
-    pub(crate) fn created(&self) -> String {
-        self.life.read().created.clone()
-    }
-
-    /// Takes note of the life that the stream is in. `true` if it is another one.
-    fn learn(&self, info: &Info) -> bool {
-        let mut life = self.life.write();
-        let another = life.created != info.created;
-        if another {
-            *life = Life { created: info.created.clone(), epoch: stream::epoch(&self.stream, &info.created) };
-        }
-        another
-    }
-
-    /// Asks the leader how the stream is.
-    pub(crate) async fn info(&self, link: &Link) -> Result<Info, Fault> {
-        let info = stream::info(link, &self.stream).await?;
-        if self.learn(&info) {
-            tracing::warn!(stream = self.stream, "stream was made anew, its topics begin new lives");
-        }
-        Ok(info)
-    }
-
-    /// Makes the stream if it is not there any more. `true` if it is in another life than before.
-    pub(crate) async fn mend(&self, link: &Link) -> Result<bool, Fault> {
-        let info = stream::ensure(link, &self.wanted).await?;
-        Ok(self.learn(&info))
-    }
 }
 
 /// A topic's place.
@@ -163,14 +116,12 @@ impl Classes {
         let hints = Arc::new(Class {
             index: all.len(),
             // Whose leader confirms that this node is listened for.
-            stream: passing.stream.clone(),
+            stream: Arc::clone(&passing.stream),
             subject: format!("{prefix}.log.hint=."),
             live: format!("{prefix}.live.hint=."),
             passing: false,
             hints: true,
             events_max: None,
-            wanted: passing.wanted.clone(),
-            life: RwLock::new(passing.life.read().clone()),
         });
         all.push(Arc::clone(&hints));
         let internal = policies.internal().map(|(topic, _)| topic.internal_name().unwrap_or_default().to_owned());
@@ -216,7 +167,9 @@ impl Classes {
         let source = format!("{prefix}.log.{word}.*.*");
         let live =
             format!("{prefix}.live.{word}.{{{{partition({parts},1,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}");
-        Wanted { republish: Some((source.clone(), live)), ..Wanted::records(name, source, options.replicas) }
+        // Places are what readers come back with, so they are small.
+        let records = Wanted::records(name, source.clone(), options.replicas);
+        Wanted { republish: Some((source, live)), is_ever_growing: false, ..records }
     }
 
     async fn make(
@@ -227,19 +180,15 @@ impl Classes {
         (events_max, passing): (Option<u64>, bool),
         all: &mut Vec<Arc<Class>>,
     ) -> Result<Arc<Class>, Error> {
-        let info = stream::open(link, &wanted).await?;
         let prefix = &options.prefix;
-        let life = Life { created: info.created.clone(), epoch: stream::epoch(&wanted.name, &info.created) };
         let class = Arc::new(Class {
             index: all.len(),
-            stream: wanted.name.clone(),
+            stream: Stream::open(link, wanted).await?,
             subject: format!("{prefix}.log.{word}."),
             live: format!("{prefix}.live.{word}."),
             passing,
             hints: false,
             events_max,
-            wanted,
-            life: RwLock::new(life),
         });
         all.push(Arc::clone(&class));
         Ok(class)
@@ -277,15 +226,5 @@ impl Classes {
     /// Every class.
     pub(crate) fn all(&self) -> &[Arc<Class>] {
         &self.all
-    }
-
-    /// Makes streams again that a server has forgotten, as it does those in memory.
-    pub(crate) async fn mend(&self, link: &Link) {
-        let mending = self.all.iter().map(|class| async {
-            if let Err(fault) = class.mend(link).await {
-                tracing::warn!(error = %fault, stream = class.stream, "stream does not answer");
-            }
-        });
-        join_all(mending).await;
     }
 }

@@ -10,11 +10,12 @@ use futures_util::future::BoxFuture;
 
 use crate::error::{Fault, code};
 use crate::gets::{BATCH_MAX, Get};
+use crate::life::Stream;
 use crate::link::Link;
 use crate::metrics::Operation;
 use crate::options::Options;
 use crate::stream::{self, Ack, Wanted};
-use crate::{progress, token};
+use crate::token;
 
 /// [`Cursors`] in a stream.
 pub(crate) struct NatsCursors {
@@ -33,7 +34,7 @@ impl NatsCursors {
         consumers_max: usize,
     ) -> Result<Arc<Self>, crate::Error> {
         let (stream, subject) = (format!("{}-cursors", options.prefix), format!("{}.cursor.", options.prefix));
-        stream::open(&link, &Wanted::records(stream.clone(), format!("{subject}>"), options.replicas)).await?;
+        Stream::open(&link, Wanted::records(stream.clone(), format!("{subject}>"), options.replicas)).await?;
         Ok(Arc::new(Self { link, stream, subject, consumers_max, closed: AtomicBool::new(false) }))
     }
 
@@ -52,7 +53,7 @@ impl NatsCursors {
 
     async fn get_now(&self, subject: &str) -> Result<Option<(Version, Progress)>, Fault> {
         let Some(last) = self.link.last_by_leader(&self.stream, subject).await? else { return Ok(None) };
-        Ok(Some((Version(last.seq), progress::decode(&last.payload)?)))
+        Ok(Some((Version(last.seq), read(&last.payload)?)))
     }
 
     async fn swap_now(&self, swap: Swap) -> Result<Swapped, Fault> {
@@ -92,7 +93,7 @@ impl NatsCursors {
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.map_or(0, |version| version.0).to_string());
         // Should the answer be lost, the same is asked again, and done once.
         headers.insert(NATS_MESSAGE_ID, self.link.client.new_inbox().as_str());
-        let body = progress::encode(progress)?;
+        let body = progress.to_json();
         match self.link.ask(Operation::Store, subject, Some(&headers), body.into()).await {
             Ok(answer) => {
                 let ack: Ack = serde_json::from_value(answer).map_err(|error| Fault::Garbled(error.to_string()))?;
@@ -132,12 +133,16 @@ impl NatsCursors {
             for (consumer, topic, subject) in some {
                 if let Some(stored) = batch.messages.iter().find(|stored| stored.subject == *subject) {
                     let (tenant, consumer, topic) = (query.tenant.clone(), consumer.clone(), topic.clone());
-                    records.push((Key { tenant, consumer, topic }, progress::decode(&stored.payload)?));
+                    records.push((Key { tenant, consumer, topic }, read(&stored.payload)?));
                 }
             }
         }
         Ok(ListPage { records, more })
     }
+}
+
+fn read(json: &[u8]) -> Result<Progress, Fault> {
+    Progress::from_json(json).ok_or_else(|| Fault::Garbled("the progress of a consumer".to_owned()))
 }
 
 impl Cursors for NatsCursors {

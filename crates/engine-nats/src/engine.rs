@@ -24,7 +24,6 @@ use crate::presence::NatsPresence;
 pub struct Engine {
     link: Arc<Link>,
     options: Options,
-    clock: Arc<dyn Clock>,
     life: Lifecycle,
 }
 
@@ -37,8 +36,8 @@ impl Engine {
     ) -> BoxFuture<'a, Result<Arc<Self>, Error>> {
         Box::pin(async move {
             options.check()?;
-            let link = Link::connect(options, life).await?;
-            Ok(Arc::new(Self { link, options: options.clone(), clock, life: life.clone() }))
+            let link = Link::connect(options, clock, life).await?;
+            Ok(Arc::new(Self { link, options: options.clone(), life: life.clone() }))
         })
     }
 
@@ -65,10 +64,9 @@ impl Engine {
         policies: Arc<Policies>,
         receive: Arc<dyn Receive>,
     ) -> BoxFuture<'_, Result<Arc<dyn Broker>, Error>> {
-        let (link, clock, capabilities) = (Arc::clone(&self.link), Arc::clone(&self.clock), self.capabilities());
+        let (link, capabilities) = (Arc::clone(&self.link), self.capabilities());
         Box::pin(async move {
-            let opened =
-                NatsBroker::open(link, &self.options, policies, receive, clock, capabilities, &self.life).await?;
+            let opened = NatsBroker::open(link, &self.options, policies, receive, capabilities, &self.life).await?;
             Ok(opened as Arc<dyn Broker>)
         })
     }
@@ -80,9 +78,9 @@ impl Engine {
         policies: Arc<Policies>,
         receive: Arc<dyn Receive>,
     ) -> BoxFuture<'_, Result<Arc<dyn Fanout>, Error>> {
-        let (link, clock) = (Arc::clone(&self.link), Arc::clone(&self.clock));
+        let link = Arc::clone(&self.link);
         Box::pin(async move {
-            let opened = NatsFanout::open(link, &self.options, policies, receive, clock, &self.life).await?;
+            let opened = NatsFanout::open(link, &self.options, policies, receive, &self.life).await?;
             Ok(opened as Arc<dyn Fanout>)
         })
     }
@@ -94,10 +92,8 @@ impl Engine {
 
     /// Who is where. Makes its streams.
     pub fn presence(&self) -> BoxFuture<'_, Result<Arc<dyn Presence>, Error>> {
-        let (link, clock) = (Arc::clone(&self.link), Arc::clone(&self.clock));
-        Box::pin(
-            async move { Ok(NatsPresence::open(link, &self.options, clock, &self.life).await? as Arc<dyn Presence>) },
-        )
+        let link = Arc::clone(&self.link);
+        Box::pin(async move { Ok(NatsPresence::open(link, &self.options, &self.life).await? as Arc<dyn Presence>) })
     }
 
     /// Where consumers keep their progress. Makes its stream.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fanfare_bus::{Fanout, Policies, Receive};
 use fanfare_history::{Append, Appended, Error, Head, Reset};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
-use fanfare_model::{Clock, Event, TopicKey};
+use fanfare_model::{Event, TopicKey};
 use futures_util::future::{BoxFuture, try_join_all};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -38,7 +38,6 @@ pub(crate) struct NatsFanout {
     classes: Classes,
     lives: Arc<Lives>,
     interest: Arc<Interest>,
-    clock: Arc<dyn Clock>,
     live_parts: u32,
     in_flight: Semaphore,
     in_flight_max: usize,
@@ -54,12 +53,11 @@ impl NatsFanout {
         options: &Options,
         policies: Arc<Policies>,
         receive: Arc<dyn Receive>,
-        clock: Arc<dyn Clock>,
         life: &Lifecycle,
     ) -> Result<Arc<Self>, crate::Error> {
         let classes = Classes::carried(&link, options, policies).await?;
         // Nothing that is carried is ever purged here.
-        let lives = Arc::new(Lives::new(String::new(), &options.prefix));
+        let lives = Arc::new(Lives::none(&options.prefix));
         let parts = options.live_parts;
         let interest =
             Interest::new(Arc::clone(&link), life, Arc::clone(&lives), Arc::clone(&receive), parts, &classes);
@@ -71,7 +69,6 @@ impl NatsFanout {
             classes,
             lives,
             interest,
-            clock,
             live_parts: options.live_parts,
             in_flight: Semaphore::new(options.in_flight_max),
             in_flight_max: options.in_flight_max,
@@ -84,17 +81,11 @@ impl NatsFanout {
         Ok(fanout)
     }
 
-    /// Says when hints may have been missed, and makes the stream again that a server has forgotten.
+    /// Says when hints may have been missed.
     fn watch(self: &Arc<Self>, receive: Arc<dyn Receive>, life: &Lifecycle) {
-        let mut shaken = self.link.shaken();
-        shaken.mark_unchanged();
-        let (fanout, end) = (Arc::downgrade(self), self.end.clone());
+        let (mut settled, end) = (self.link.settled(), self.end.clone());
         life.spawn(TaskKind::Background, "nats-watch", async move {
-            while let Some(Ok(())) = end.run_until_cancelled(shaken.changed()).await {
-                let Some(fanout) = fanout.upgrade() else { return };
-                if fanout.link.is_up() {
-                    fanout.classes.mend(&fanout.link).await;
-                }
+            while let Some(Ok(())) = end.run_until_cancelled(settled.changed()).await {
                 receive.lost();
             }
         });
@@ -182,7 +173,6 @@ impl Fanout for NatsFanout {
                 link: &self.link,
                 lives: &self.lives,
                 interest: Some(&self.interest),
-                clock: &*self.clock,
                 event_bytes_max: event_bytes_max(&self.link),
                 exact_times: false,
             };
@@ -196,7 +186,7 @@ impl Fanout for NatsFanout {
             let spots: Vec<Spot> = topics.iter().map(|key| self.classes.passing_spot(key)).collect();
             if let Some(spot) = spots.first() {
                 // The leader says which life the stream is in.
-                spot.class.info(&self.link).await.map_err(Fault::of_log)?;
+                spot.class.stream.info(&self.link).await.map_err(Fault::of_log)?;
             }
             let reading = &Reading { link: &self.link, lives: &self.lives, interest: Some(&self.interest) };
             let heads = spots.iter().map(|spot| reading.head(spot));

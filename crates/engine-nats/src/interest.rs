@@ -21,6 +21,7 @@ use crate::classes::{Class, Classes, Spot};
 use crate::error::Fault;
 use crate::gets::{header, time};
 use crate::hint::{self, Hint};
+use crate::life::Life;
 use crate::link::Link;
 use crate::lives::{Lives, TopicLife, reset};
 
@@ -138,7 +139,7 @@ impl Interest {
         let name = Arc::clone(&class);
         self.life.spawn(TaskKind::Background, "nats-live", listen(listener, name, ears, end));
         // The question goes the way that the subscription went: when the stream's leader answers, its server knows of both.
-        class.info(&self.link).await.map(drop)
+        class.stream.info(&self.link).await.map(drop)
     }
 
     /// Stops listening to these topics.
@@ -218,12 +219,14 @@ impl Interest {
         if class.hints {
             return self.hear_hints(class, messages);
         }
+        // Not until it is known of which life this is; then everybody is told that something was missed.
+        let Some(stream) = class.stream.settled(&self.link) else { return };
         let mut events: Vec<Arc<Event>> = Vec::with_capacity(messages.len());
         for message in messages {
             // Nobody here listens to most topics of a part.
             let tail = message.subject.strip_prefix(class.live.as_str()).and_then(|rest| rest.split_once('.'));
             let Some(attached) = tail.and_then(|(_, tail)| self.find(class, tail)) else { continue };
-            match self.read(&attached.spot, message) {
+            match self.read(&attached.spot, &stream, message) {
                 Said::Event(event) => {
                     attached.learn(event.position());
                     events.push(event);
@@ -238,14 +241,16 @@ impl Interest {
     }
 
     /// What a live message says.
-    fn read(&self, spot: &Spot, message: &Message) -> Said {
-        let life = self.lives.of(spot);
+    fn read(&self, spot: &Spot, stream: &Life, message: &Message) -> Said {
+        let life = self.lives.within(spot, stream);
         let number = |name| header(message, name).and_then(|text| text.parse::<u64>().ok());
         let at = header(message, "Nats-Time-Stamp").and_then(time);
         match (number("Nats-Sequence"), number("Nats-Last-Sequence"), at) {
             // The server's own note, or of an earlier life.
             _ if header(message, "Nats-Marker-Reason").is_some() => Said::Nothing,
             (Some(offset), ..) if offset <= life.after => Said::Nothing,
+            // It has waited here since before the stream was made.
+            (.., Some(time)) if time < stream.since => Said::Nothing,
             (Some(offset), Some(last), Some(time)) => match record::decode_draft(&message.payload) {
                 Ok(draft) => {
                     let (topic, epoch, prev) = (spot.key.clone(), life.epoch, life.prev(last));

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Fault, code};
 use crate::gets::{BATCH_MAX, FENCE, Get, Stored};
+use crate::life::Stream;
 use crate::link::Link;
 use crate::metrics::Operation;
 use crate::options::Options;
@@ -41,7 +42,7 @@ impl NatsLeases {
     pub(crate) async fn open(link: Arc<Link>, options: &Options) -> Result<Arc<Self>, crate::Error> {
         let (stream, subject) = (format!("{}-leases", options.prefix), format!("{}.lease.", options.prefix));
         let records = Wanted::records(stream.clone(), format!("{subject}>"), options.replicas);
-        stream::open(&link, &Wanted { has_ttl: true, ..records }).await?;
+        Stream::open(&link, Wanted { has_ttl: true, ..records }).await?;
         Ok(Arc::new(Self { link, stream, subject }))
     }
 

@@ -3,7 +3,8 @@
 //! What this crate is not: it knows no other engine, and nothing of clients.
 //!
 //! Reading order: [`Engine`], `classes.rs` (which stream a topic is in), `append.rs`, `reading.rs`, `interest.rs` (live
-//! events), `lives.rs` (purged topics); below them `link.rs`, `gets.rs` and `stream.rs` (the protocol).
+//! events), `lives.rs` (purged topics); below them `life.rs` (what an answer may be
+//! believed for), `link.rs`, `gets.rs` and `stream.rs` (the protocol).
 
 mod append;
 mod broker;
@@ -16,12 +17,12 @@ mod gets;
 mod hint;
 mod interest;
 mod leases;
+mod life;
 mod link;
 mod listing;
 mod lives;
 mod options;
 mod presence;
-mod progress;
 mod reading;
 mod stream;
 mod token;

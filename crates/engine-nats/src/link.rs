@@ -1,21 +1,27 @@
 //! The connection to the servers, and calls of the `JetStream` API over it.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request, RequestErrorKind};
+use async_nats::{
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message, Request, RequestErrorKind,
+    Statistics,
+};
 use bytes::Bytes;
-use fanfare_lifecycle::Lifecycle;
-use fanfare_model::Timestamp;
+use fanfare_lifecycle::{Lifecycle, TaskKind};
+use fanfare_model::{Clock, Timestamp};
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::{Error, Fault, code};
 use crate::gets::{Gets, Got, Stored};
+use crate::life::Stream;
 use crate::metrics::{Handles, Operation};
 use crate::options::Options;
 
@@ -23,6 +29,9 @@ use crate::options::Options;
 const SERVER_MIN: (i64, i64, i64) = (2, 11, 0);
 /// How long to wait before a call is tried again: an election takes seconds.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// How long to wait before streams are looked for again that did not answer.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// One connection, which is made again whenever it breaks.
 pub(crate) struct Link {
@@ -32,15 +41,26 @@ pub(crate) struct Link {
     gets: Gets,
     /// What the subjects of the API begin with.
     api: String,
+    statistics: Arc<Statistics>,
+    clock: Arc<dyn Clock>,
     /// Counts the times that live messages may have been missed.
     shaken: watch::Sender<u64>,
+    /// Counts the times that all streams were looked at after that.
+    settled: watch::Sender<u64>,
+    /// The streams that are looked after.
+    streams: Mutex<Vec<Arc<Stream>>>,
     /// What a server's clock showed, and when.
     server_time: Mutex<Option<(Timestamp, Instant)>>,
+    _until_dropped: DropGuard,
 }
 
 impl Link {
     /// Connects, and checks that the servers can do what is needed.
-    pub(crate) async fn connect(options: &Options, life: &Lifecycle) -> Result<Arc<Self>, Error> {
+    pub(crate) async fn connect(
+        options: &Options,
+        clock: Arc<dyn Clock>,
+        life: &Lifecycle,
+    ) -> Result<Arc<Self>, Error> {
         let metrics = Arc::new(Handles::new());
         let shaken = watch::Sender::new(0_u64);
         let connect = credentials(options).await?.event_callback({
@@ -53,7 +73,9 @@ impl Link {
         let mut servers = Vec::with_capacity(options.urls.len());
         for url in &options.urls {
             let server: async_nats::ServerAddr = url.parse().map_err(|_| {
-                Error::Configuration(format!("engine.nats.urls holds {url:?}, which is not the address of a server"))
+                let text =
+                    "engine.nats.urls holds what is not the address of a server; write e.g. nats://10.0.0.1:4222";
+                Error::Configuration(text.to_owned())
             })?;
             servers.push(server);
         }
@@ -61,7 +83,7 @@ impl Link {
         let client = tokio::time::timeout(timeout, connect.connect(servers))
             .await
             .map_err(|error| Error::Unreachable(error.into()))?
-            .map_err(|error| Error::Unreachable(error.into()))?;
+            .map_err(refused)?;
         let (major, minor, patch) = SERVER_MIN;
         if !client.is_server_compatible(major, minor, patch) {
             let found = client.server_info().version;
@@ -69,9 +91,27 @@ impl Link {
         }
         let api = options.domain.as_ref().map_or_else(|| "$JS.API".to_owned(), |domain| format!("$JS.{domain}.API"));
         let gets = Gets::listen(&client, life).await.map_err(|error| Error::Unreachable(error.into()))?;
-        let link = Self { client, metrics, timeout, gets, api, shaken, server_time: Mutex::new(None) };
+        let end = life.hard().child_token();
+        let link = Arc::new(Self {
+            statistics: client.statistics(),
+            client,
+            metrics,
+            timeout,
+            gets,
+            api,
+            clock,
+            shaken,
+            settled: watch::Sender::new(0),
+            streams: Mutex::default(),
+            server_time: Mutex::new(None),
+            _until_dropped: end.clone().drop_guard(),
+        });
         match link.call::<Value>(Operation::Info, "INFO", &Value::Null).await {
-            Ok(_) => Ok(Arc::new(link)),
+            Ok(_) => {
+                let watched = link.shaken.subscribe();
+                life.spawn(TaskKind::Background, "nats-streams", settle(Arc::downgrade(&link), watched, end));
+                Ok(link)
+            }
             Err(fault) => Err(Error::Unfit(format!(
                 "the NATS server offers no JetStream ({fault}); start it with `jetstream {{}}` in its configuration, and \
                  allow it for this account"
@@ -79,20 +119,47 @@ impl Link {
         }
     }
 
-    /// Changes whenever live messages may have been missed: the connection was made again, or too many came at once.
-    pub(crate) fn shaken(&self) -> watch::Receiver<u64> {
-        self.shaken.subscribe()
+    /// Live messages may have been missed.
+    pub(crate) fn shake(&self) {
+        self.shaken.send_modify(|times| *times += 1);
     }
 
-    /// Whether a server is connected now.
-    pub(crate) fn is_up(&self) -> bool {
-        self.client.connection_state() == State::Connected
+    /// Changes after live messages may have been missed (the connection was made again, or too many came at once), when it
+    /// has been looked up in which life every stream is.
+    pub(crate) fn settled(&self) -> watch::Receiver<u64> {
+        self.settled.subscribe()
+    }
+
+    /// The number of the connection: counted before anything is sent on it.
+    pub(crate) fn connection(&self) -> u64 {
+        self.statistics.connects.load(Ordering::Acquire)
+    }
+
+    /// A stream is to be there from now on, and its life to be known.
+    pub(crate) fn look_after(&self, stream: Arc<Stream>) {
+        self.streams.lock().push(stream);
+    }
+
+    /// Looks up in which life every stream is; `false` if one does not answer.
+    async fn look_at_streams(&self) -> bool {
+        let streams = self.streams.lock().clone();
+        let looks = streams.iter().map(|stream| async {
+            let life = stream.life(self, self.timeout).await;
+            life.inspect_err(|fault| tracing::warn!(error = %fault, stream = stream.name, "stream does not answer"))
+                .is_ok()
+        });
+        join_all(looks).await.into_iter().all(|found| found)
     }
 
     /// The time by the servers' clock.
     pub(crate) fn server_time(&self) -> Option<Timestamp> {
         let known = *self.server_time.lock();
         known.map(|(at, since)| at.plus(since.elapsed()))
+    }
+
+    /// The same, or this node's own until a server has said what time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.server_time().unwrap_or_else(|| self.clock.now())
     }
 
     /// A server says what time it is.
@@ -158,8 +225,19 @@ impl Link {
         if let Some(headers) = headers {
             request = request.headers(headers.clone());
         }
-        let answer = self.client.send_request(subject.to_owned(), request).await;
-        parse(&answer.map_err(|error| fault_of(&error))?)
+        let asked = async { self.client.send_request(subject.to_owned(), request).await.map_err(|e| fault_of(&e)) };
+        parse(&self.on_this_connection(asked).await?)
+    }
+
+    /// The answer to a question, unless the connection is made again meanwhile: then none comes any more.
+    async fn on_this_connection<T>(&self, asked: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let (connection, mut shaken) = (self.connection(), self.shaken.subscribe());
+        let another = async { while self.connection() == connection && shaken.changed().await.is_ok() {} };
+        tokio::select! {
+            biased;
+            answer = asked => answer,
+            () = another => Err(Fault::Unavailable("the connection was lost meanwhile".to_owned())),
+        }
     }
 
     /// Reads messages of a stream.
@@ -168,7 +246,8 @@ impl Link {
         let subject = self.subject(&format!("DIRECT.GET.{stream}"));
         let answer = loop {
             let left = self.timeout.saturating_sub(since.elapsed());
-            match self.gets.get(&self.client, &subject, get, left.min(self.timeout / 2).max(RETRY_AFTER)).await {
+            let patience = left.min(self.timeout / 2).max(RETRY_AFTER);
+            match self.on_this_connection(self.gets.get(&self.client, &subject, get, patience)).await {
                 Err(fault) if passes(&fault) && left > RETRY_AFTER => tokio::time::sleep(RETRY_AFTER).await,
                 answer => break answer,
             }
@@ -187,6 +266,18 @@ impl Link {
             Err(fault) if fault.is(code::NO_MESSAGE) => Ok(None),
             Err(fault) => Err(fault),
         }
+    }
+}
+
+/// Looks at all streams when something may have happened to them, and says so afterwards.
+async fn settle(link: Weak<Link>, mut shaken: watch::Receiver<u64>, end: CancellationToken) {
+    let mut whole = true;
+    loop {
+        let patience = if whole { Duration::MAX } else { LOOK_AGAIN_AFTER };
+        let again = tokio::time::timeout(patience, shaken.changed());
+        let (Some(_), Some(link)) = (end.run_until_cancelled(again).await, link.upgrade()) else { return };
+        whole = link.look_at_streams().await;
+        link.settled.send_modify(|times| *times += 1);
     }
 }
 
@@ -234,6 +325,18 @@ fn note(event: &Event, metrics: &Handles, shaken: &watch::Sender<u64>) {
             tracing::warn!("connection to nats lost");
         }
         other => tracing::info!(event = %other, "nats"),
+    }
+}
+
+/// Why there is no connection.
+fn refused(error: ConnectError) -> Error {
+    match error.kind() {
+        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => Error::Unfit(
+            "the NATS server does not let this node in; set engine.nats.username and password, token, or \
+             credentials_file to what it knows"
+                .to_owned(),
+        ),
+        _ => Error::Unreachable(error.into()),
     }
 }
 

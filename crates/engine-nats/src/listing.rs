@@ -15,7 +15,7 @@ pub(crate) async fn topics(link: &Link, classes: &Classes, query: &TopicsQuery) 
     let mut found = BTreeSet::new();
     for class in classes.all().iter().filter(|class| !class.passing) {
         let filter = format!("{}{}.>", class.subject, token::of(query.tenant.as_str()));
-        for (subject, _) in stream::subjects(link, &class.stream, &filter).await? {
+        for (subject, _) in stream::subjects(link, &class.stream.name, &filter).await? {
             let Some(key) = subject.strip_prefix(&class.subject).and_then(topic_of) else { continue };
             let topic = key.topic;
             // What is left of a kind that moved to another stream is not of this topic's log.

@@ -5,7 +5,7 @@
 //! are the last messages of subjects `<prefix>.life.<class>.<tenant>.<topic>`, and are announced like events.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use async_nats::header::{HeaderMap, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use fanfare_history::Reset;
@@ -14,11 +14,13 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::classes::{Class, Spot};
-use crate::error::Fault;
+use crate::error::{Error, Fault};
 use crate::gets::{BATCH_MAX, Get};
+use crate::life::{Life, Stream};
 use crate::link::Link;
 use crate::metrics::Operation;
-use crate::stream::Ack;
+use crate::options::Options;
+use crate::stream::{Ack, Wanted};
 
 /// A record as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,18 +70,37 @@ impl TopicLife {
 
 /// The records of all topics.
 pub(crate) struct Lives {
-    pub(crate) stream: String,
+    /// `None` where nothing is ever purged.
+    stream: Option<Arc<Stream>>,
     /// What its subjects begin with, the last dot included.
     subject: String,
+    known: RwLock<Known>,
+}
+
+/// What was read of the records.
+#[derive(Default)]
+struct Known {
+    /// The life of their stream.
+    created: Option<Arc<str>>,
     /// By the subject's end: `<class>.<tenant>.<topic>`.
-    records: RwLock<HashMap<String, Written>>,
+    records: HashMap<String, Written>,
     /// Up to where the stream was read.
-    read: AtomicU64,
+    read: u64,
 }
 
 impl Lives {
-    pub(crate) fn new(stream: String, prefix: &str) -> Self {
-        Self { stream, subject: format!("{prefix}.life."), records: RwLock::default(), read: AtomicU64::new(0) }
+    /// Makes the stream of the records.
+    pub(crate) async fn open(link: &Link, options: &Options) -> Result<Self, Error> {
+        let lives = Self::none(&options.prefix);
+        let (name, source) = (format!("{}-lives", options.prefix), format!("{}>", lives.subject));
+        let records = Wanted::records(name, source.clone(), options.replicas);
+        let stream = Stream::open(link, Wanted { republish: Some((source, lives.live())), ..records }).await?;
+        Ok(Self { stream: Some(stream), ..lives })
+    }
+
+    /// No records, and no stream of them.
+    pub(crate) fn none(prefix: &str) -> Self {
+        Self { stream: None, subject: format!("{prefix}.life."), known: RwLock::default() }
     }
 
     /// The topic within all classes.
@@ -90,19 +111,20 @@ impl Lives {
         &subject[skipped..]
     }
 
-    /// The life that a topic is in.
+    /// The life that a topic is in, as far as it is known.
     pub(crate) fn of(&self, spot: &Spot) -> TopicLife {
-        self.of_subject(&spot.class, &spot.subject)
+        self.within(spot, &spot.class.stream.latest())
     }
 
-    fn of_subject(&self, class: &Class, subject: &str) -> TopicLife {
-        let first = TopicLife { epoch: class.epoch(), after: 0, floor: 0 };
-        let records = self.records.read();
-        if records.is_empty() {
+    /// The life that a topic is in while its stream is in the life `stream`.
+    pub(crate) fn within(&self, spot: &Spot, stream: &Life) -> TopicLife {
+        let first = TopicLife { epoch: stream.epoch, after: 0, floor: 0 };
+        let known = self.known.read();
+        if known.records.is_empty() {
             return first;
         }
-        match records.get(self.place(class, subject)) {
-            Some(Written { record, .. }) if record.created == class.created() => TopicLife {
+        match known.records.get(self.place(&spot.class, &spot.subject)) {
+            Some(Written { record, .. }) if *record.created == *stream.created => TopicLife {
                 epoch: record.epoch.and_then(Epoch::from_u32).unwrap_or(first.epoch),
                 after: record.after,
                 floor: record.floor,
@@ -113,24 +135,31 @@ impl Lives {
 
     /// Reads what was written since the last time; says whose topics began a new life: the ends of their subjects.
     pub(crate) async fn refresh(&self, link: &Link) -> Result<Vec<String>, Fault> {
+        let Some(stream) = &self.stream else { return Ok(Vec::new()) };
         let mut reborn = Vec::new();
         loop {
+            let life = stream.life(link, link.timeout).await?;
+            let from = {
+                let mut known = self.known.write();
+                if known.created.as_ref() != Some(&life.created) {
+                    *known = Known { created: Some(Arc::clone(&life.created)), ..Known::default() };
+                }
+                known.read + 1
+            };
             let filter = format!("{}>", self.subject);
-            let from = self.read.load(Ordering::Acquire) + 1;
-            let batch = link.get(&self.stream, &Get::next(&filter, from, BATCH_MAX)).await?;
+            let batch = link.get(&stream.name, &Get::next(&filter, from, BATCH_MAX)).await?;
+            let mut known = self.known.write();
+            if !stream.is_still(link, &life) || known.created.as_ref() != Some(&life.created) {
+                continue;
+            }
             for message in &batch.messages {
                 if let Some(place) = message.subject.strip_prefix(&self.subject)
                     && let Ok(record) = serde_json::from_slice::<Record>(&message.payload)
+                    && known.learn(place, message.seq, record)
                 {
-                    let written = Written { seq: message.seq, record: record.clone() };
-                    let before = self.records.write().insert(place.to_owned(), written).map(|before| before.record);
-                    if before.is_none_or(|before| before.epoch != record.epoch || before.created != record.created)
-                        && record.epoch.is_some()
-                    {
-                        reborn.push(place.to_owned());
-                    }
+                    reborn.push(place.to_owned());
                 }
-                self.read.fetch_max(message.seq, Ordering::AcqRel);
+                known.read = known.read.max(message.seq);
             }
             if batch.pending == 0 || batch.messages.is_empty() {
                 return Ok(reborn);
@@ -146,20 +175,22 @@ impl Lives {
     /// Begins a new life of a topic, in which nothing up to `after` is.
     pub(crate) async fn purge(&self, link: &Link, spot: &Spot, after: u64) -> Result<(), Fault> {
         let epoch = Some(Epoch::generate().as_u32());
-        self.write(link, spot, &Record { created: spot.class.created(), epoch, after, floor: 0 }).await
+        let created = spot.class.stream.latest().created.to_string();
+        self.write(link, spot, &Record { created, epoch, after, floor: 0 }).await
     }
 
     /// Hides what is before `floor`.
     pub(crate) async fn truncate(&self, link: &Link, spot: &Spot, floor: u64) -> Result<(), Fault> {
-        let life = self.of(spot);
-        let epoch = (life.epoch != spot.class.epoch()).then(|| life.epoch.as_u32());
-        let floor = floor.max(life.floor);
-        self.write(link, spot, &Record { created: spot.class.created(), epoch, after: life.after, floor }).await
+        let stream = spot.class.stream.latest();
+        let life = self.within(spot, &stream);
+        let epoch = (life.epoch != stream.epoch).then(|| life.epoch.as_u32());
+        let (created, floor) = (stream.created.to_string(), floor.max(life.floor));
+        self.write(link, spot, &Record { created, epoch, after: life.after, floor }).await
     }
 
     async fn write(&self, link: &Link, spot: &Spot, record: &Record) -> Result<(), Fault> {
         let place = self.place(&spot.class, &spot.subject);
-        let known = self.records.read().get(place).map_or(0, |written| written.seq);
+        let known = self.known.read().records.get(place).map_or(0, |written| written.seq);
         let mut headers = HeaderMap::new();
         // It builds on what is known here. If another node was faster, whoever asked asks again.
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, known.to_string());
@@ -169,6 +200,20 @@ impl Lives {
         let answer = link.ask(Operation::Store, &subject, Some(&headers), body.into()).await?;
         let _: Ack = serde_json::from_value(answer).map_err(|error| Fault::Garbled(error.to_string()))?;
         Ok(())
+    }
+}
+
+impl Known {
+    /// Takes note of a record; whether it begins a new life of its topic.
+    fn learn(&mut self, place: &str, seq: u64, record: Record) -> bool {
+        if self.records.get(place).is_some_and(|before| before.seq >= seq) {
+            return false;
+        }
+        let epoch = record.epoch;
+        let written = Written { seq, record };
+        let created = written.record.created.clone();
+        let before = self.records.insert(place.to_owned(), written).map(|before| before.record);
+        epoch.is_some() && before.is_none_or(|before| before.epoch != epoch || before.created != created)
     }
 }
 

@@ -99,6 +99,12 @@ impl Options {
         if self.urls.is_empty() {
             return Err("urls is empty; name at least one server, e.g. \"nats://127.0.0.1:4222\"".to_owned());
         }
+        if self.urls.iter().any(|url| url.contains('@')) {
+            return Err(
+                "urls holds a user or a password, which is not used from there; set username and password, or token"
+                    .to_owned(),
+            );
+        }
         let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if !(1..=32).contains(&self.prefix.len()) || !self.prefix.chars().all(word) {
             return Err("prefix must be 1 to 32 of letters, digits, `_` and `-`".to_owned());
@@ -159,6 +165,7 @@ mod tests {
         Options::default().validate().unwrap();
         for (json, key) in [
             (r#"{"urls":[]}"#, "urls"),
+            (r#"{"urls":["nats://a:hush@b"]}"#, "urls"),
             (r#"{"prefix":"a.b"}"#, "prefix"),
             (r#"{"replicas":2}"#, "replicas"),
             (r#"{"username":"a"}"#, "username"),

@@ -5,7 +5,7 @@
 //! that is read proves to a reader that it missed nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fanfare_history::{Direction, Head, Page, Read, ReadFrom, record};
 use fanfare_model::{Event, Position, Tag, Timestamp};
@@ -45,6 +45,9 @@ struct Front {
 /// How often the front of a topic is looked for again that has a last event and no first.
 const LOOKS: u32 = 20;
 
+/// How long a live message may be on its way to a node whose question for the last one was answered.
+const ON_ITS_WAY_MAX: Duration = Duration::from_millis(250);
+
 /// What is before the first that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
@@ -57,7 +60,20 @@ enum Before {
 impl Reading<'_> {
     /// The head of a topic.
     pub(crate) async fn head(&self, spot: &Spot) -> Result<Head, Fault> {
-        let life = self.lives.of(spot);
+        let since = Instant::now();
+        loop {
+            let stream = spot.class.stream.life(self.link, self.link.timeout).await?;
+            let head = self.head_within(spot, self.lives.within(spot, &stream)).await;
+            if spot.class.stream.is_still(self.link, &stream) {
+                return head;
+            }
+            if since.elapsed() > self.link.timeout {
+                return Err(Fault::Unavailable("the connection breaks again and again".to_owned()));
+            }
+        }
+    }
+
+    async fn head_within(&self, spot: &Spot, life: TopicLife) -> Result<Head, Fault> {
         if spot.class.passing {
             return self.passing_head(spot, life).await;
         }
@@ -71,7 +87,9 @@ impl Reading<'_> {
     }
 
     async fn head_by_leader(&self, spot: &Spot, life: TopicLife, head: Head) -> Result<Head, Fault> {
-        let Some(last) = self.link.last_by_leader(&spot.class.stream, &spot.subject).await? else { return Ok(head) };
+        let Some(last) = self.link.last_by_leader(&spot.class.stream.name, &spot.subject).await? else {
+            return Ok(head);
+        };
         if last.seq < life.start() || last.seq <= head.last.offset {
             return Ok(head);
         }
@@ -80,13 +98,18 @@ impl Reading<'_> {
     }
 
     async fn passing_head(&self, spot: &Spot, life: TopicLife) -> Result<Head, Fault> {
-        let known = self.interest.and_then(|interest| interest.known(spot, life));
-        let last = self.link.get(&spot.class.stream, &Get::last(vec![&spot.subject])).await?;
+        let known = || self.interest.and_then(|interest| interest.known(spot, life));
+        let last = self.link.get(&spot.class.stream.name, &Get::last(vec![&spot.subject])).await?;
         let (last, time) = match last.messages.first().filter(|last| last.seq > life.after) {
             Some(last) => (position(life, last)?, Some(last.time)),
             None => (life.origin(), None),
         };
-        let last = known.filter(|known| known.offset > last.offset).unwrap_or(last);
+        // What nobody can read any more is missed for good. So it is not said to be there while it is on its way here.
+        let until = Instant::now() + ON_ITS_WAY_MAX;
+        while known().is_some_and(|known| known.offset < last.offset) && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let last = known().filter(|known| known.offset > last.offset).unwrap_or(last);
         Ok(Head { last, first: last.offset + 1, time, ..Head::empty(life.epoch) })
     }
 
@@ -105,17 +128,17 @@ impl Reading<'_> {
 
     /// The last event of a topic.
     async fn last(&self, spot: &Spot, life: TopicLife) -> Result<Option<Stored>, Fault> {
-        let found = self.link.get(&spot.class.stream, &Get::last(vec![&spot.subject])).await?;
+        let found = self.link.get(&spot.class.stream.name, &Get::last(vec![&spot.subject])).await?;
         Ok(found.messages.into_iter().find(|last| last.seq > life.after))
     }
 
     async fn look_at_front(&self, spot: &Spot, life: TopicLife, oldest: Option<Timestamp>) -> Result<Front, Fault> {
-        let stream = &spot.class.stream;
+        let stream = &spot.class.stream.name;
         let found = self.link.get(stream, &Get::next(&spot.subject, life.start(), 2)).await?;
         let count = found.count();
         let mut messages = found.messages.into_iter().filter(|stored| !stored.is_marker);
         let (first, second) = (messages.next(), messages.next());
-        let before = if life.floor > life.after { Before::At(life.floor - 1) } else { Before::Unknown };
+        let before = self.before_floor(spot, life).await?;
         let last = match count {
             1 => first.clone(),
             2 => second.clone(),
@@ -145,13 +168,27 @@ impl Reading<'_> {
         Ok(front)
     }
 
+    /// What is before everything that is read, as far as truncating says.
+    async fn before_floor(&self, spot: &Spot, life: TopicLife) -> Result<Before, Fault> {
+        if life.floor <= life.after {
+            return Ok(Before::Unknown);
+        }
+        let place = self.last_before(spot, life.floor).await?;
+        Ok(Before::At(if place > life.after { place } else { life.floor - 1 }))
+    }
+
+    /// The place of the last message before `seq`; 0 if there is none.
+    pub(crate) async fn last_before(&self, spot: &Spot, seq: u64) -> Result<u64, Fault> {
+        let found = self.link.get(&spot.class.stream.name, &Get::last_until(&spot.subject, seq - 1)).await?;
+        Ok(found.messages.first().map_or(0, |stored| stored.seq))
+    }
+
     /// The place of the last event before `seq`.
     async fn place_before(&self, spot: &Spot, front: &Front, seq: u64) -> Result<Before, Fault> {
         if front.first.as_ref().is_none_or(|first| seq <= first.seq) {
             return Ok(front.before);
         }
-        let found = self.link.get(&spot.class.stream, &Get::last_until(&spot.subject, seq - 1)).await?;
-        let found = found.messages.first().map_or(0, |stored| stored.seq);
+        let found = self.last_before(spot, seq).await?;
         Ok(if found >= front.life.start() { Before::At(found) } else { front.before })
     }
 
@@ -160,7 +197,7 @@ impl Reading<'_> {
         match front.before {
             Before::At(place) => Ok(place),
             Before::Unknown => {
-                let horizon = spot.class.info(self.link).await?.horizon();
+                let horizon = spot.class.stream.info(self.link).await?.horizon();
                 Ok(front.life.prev(horizon - 1))
             }
         }
@@ -192,7 +229,7 @@ impl Reading<'_> {
         if let Some(known) = known.filter(|known| seen.is_none_or(|seen| known.offset <= seen)) {
             return Ok(known);
         }
-        let info = spot.class.info(self.link).await?;
+        let info = spot.class.stream.info(self.link).await?;
         let gone = info.horizon() - 1;
         if gone <= life.after && known.is_none() {
             return Ok(life.origin());
@@ -209,7 +246,20 @@ impl Reading<'_> {
 
     /// Reads a page.
     pub(crate) async fn page(&self, spot: &Spot, read: &Read) -> Result<Page, Fault> {
-        let life = self.lives.of(spot);
+        let since = Instant::now();
+        loop {
+            let stream = spot.class.stream.life(self.link, self.link.timeout).await?;
+            let page = self.page_within(spot, read, self.lives.within(spot, &stream)).await;
+            if spot.class.stream.is_still(self.link, &stream) {
+                return page;
+            }
+            if since.elapsed() > self.link.timeout {
+                return Err(Fault::Unavailable("the connection breaks again and again".to_owned()));
+            }
+        }
+    }
+
+    async fn page_within(&self, spot: &Spot, read: &Read, life: TopicLife) -> Result<Page, Fault> {
         if spot.class.passing {
             return Ok(Page { events: Vec::new(), head: self.passing_head(spot, life).await?, more: false });
         }
@@ -255,7 +305,7 @@ impl Reading<'_> {
             // One more than may be had tells whether there is more.
             get.batch = (read.limit - found.len()).saturating_add(1).min(BATCH_MAX);
             get.max_bytes = Some(read.bytes_max.saturating_add(64 << 10).min(BYTES_MAX));
-            let batch = self.link.get(&spot.class.stream, &get).await?;
+            let batch = self.link.get(&spot.class.stream.name, &get).await?;
             let Some(end) = batch.messages.last().map(|last| last.seq) else { return Ok((found, false)) };
             for stored in batch.messages.into_iter().filter(|stored| stored.seq >= first && !stored.is_marker) {
                 bytes += stored.payload.len();
@@ -273,7 +323,7 @@ impl Reading<'_> {
         if seq == u64::MAX {
             return Ok(0);
         }
-        Ok(self.link.get(&spot.class.stream, &Get::next(&spot.subject, seq, 1)).await?.count())
+        Ok(self.link.get(&spot.class.stream.name, &Get::next(&spot.subject, seq, 1)).await?.count())
     }
 
     /// Messages up to where `read` begins, from older to newer, and whether there are more before them.
@@ -284,7 +334,7 @@ impl Reading<'_> {
         front: &Front,
         first: u64,
     ) -> Result<(Vec<Stored>, bool), Fault> {
-        let stream = &spot.class.stream;
+        let stream = &spot.class.stream.name;
         let until = match read.from {
             ReadFrom::End => u64::MAX,
             ReadFrom::Offset(offset) => offset,
@@ -331,7 +381,8 @@ impl Reading<'_> {
         if ahead <= wanted + surplus {
             return Ok(first);
         }
-        let last = self.link.get(&spot.class.stream, &Get::last_until(&spot.subject, until.min(u64::MAX - 1))).await?;
+        let last =
+            self.link.get(&spot.class.stream.name, &Get::last_until(&spot.subject, until.min(u64::MAX - 1))).await?;
         let last = last.messages.first().map_or(first, |last| last.seq);
         if wanted == 1 {
             return Ok(last);
@@ -362,7 +413,7 @@ impl Reading<'_> {
         let mut from = begin;
         loop {
             let get = Get { max_bytes: Some(BYTES_MAX), ..Get::next(&spot.subject, from, BATCH_MAX) };
-            let batch = self.link.get(&spot.class.stream, &get).await?;
+            let batch = self.link.get(&spot.class.stream.name, &get).await?;
             let Some(end) = batch.messages.last().map(|last| last.seq) else { return Ok(found) };
             found.extend(batch.messages.into_iter().filter(|stored| stored.seq <= until && !stored.is_marker));
             if batch.pending == 0 || end >= until {

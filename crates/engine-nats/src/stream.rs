@@ -29,6 +29,8 @@ pub(crate) struct Wanted {
     pub(crate) window: Duration,
     /// Whether a message may have a time to live.
     pub(crate) has_ttl: bool,
+    /// Whether places of a stream that is made anew are beyond all of the one before, so that none comes twice.
+    pub(crate) is_ever_growing: bool,
 }
 
 fn nanos(span: Duration) -> u64 {
@@ -49,6 +51,7 @@ impl Wanted {
             bytes_max: None,
             window: Duration::from_secs(120),
             has_ttl: false,
+            is_ever_growing: true,
         }
     }
 
@@ -161,26 +164,29 @@ pub(crate) async fn delete(link: &Link, name: &str, seq: u64) -> Result<bool, Fa
     }
 }
 
-/// Makes the stream if it is not there, and brings its limits to what is wanted.
-pub(crate) async fn ensure(link: &Link, wanted: &Wanted) -> Result<Info, Fault> {
+/// How the stream is, which is made if it is not there.
+pub(crate) async fn there(link: &Link, wanted: &Wanted) -> Result<Info, Fault> {
     let name = &wanted.name;
-    let config = wanted.config();
-    let found = match info(link, name).await {
-        Ok(found) => found,
-        Err(fault) if fault.is(code::NO_STREAM) => {
-            let made = link.call(Operation::Change, &format!("STREAM.CREATE.{name}"), &config).await;
-            return match made {
-                // Another node was faster, and is of another version or configuration: then the limits are brought to ours.
-                Err(Fault::Refused { .. }) => Box::pin(update(link, wanted, config, info(link, name).await?)).await,
-                made => made,
-            };
-        }
-        Err(fault) => return Err(fault),
-    };
-    update(link, wanted, config, found).await
+    match info(link, name).await {
+        Err(fault) if fault.is(code::NO_STREAM) => {}
+        found => return found,
+    }
+    let mut config = wanted.config();
+    if wanted.is_ever_growing {
+        // A microsecond is less than it takes to store a message.
+        config.insert("first_seq".to_owned(), json!(u64::try_from(link.now().as_micros()).unwrap_or(1).max(1)));
+    }
+    match link.call(Operation::Change, &format!("STREAM.CREATE.{name}"), &config).await {
+        // Another node was faster.
+        Err(refused @ Fault::Refused { .. }) => info(link, name).await.map_err(|_| refused),
+        made => made,
+    }
 }
 
-async fn update(link: &Link, wanted: &Wanted, config: Map<String, Value>, found: Info) -> Result<Info, Fault> {
+/// Makes the stream if it is not there, and brings its limits to what is wanted.
+async fn ensure(link: &Link, wanted: &Wanted) -> Result<Info, Fault> {
+    let found = there(link, wanted).await?;
+    let config = wanted.config();
     // A server leaves out what is off.
     let off = |value: &Value| *value == json!(false) || *value == json!(0);
     let differs = config.iter().any(|(key, value)| match found.config.get(key) {

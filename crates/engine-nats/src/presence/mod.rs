@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use fanfare_cluster::Fence;
 use fanfare_lifecycle::{Lifecycle, TaskKind};
-use fanfare_model::{Clock, SessionId, Tenant, Timestamp, Topic, TopicKey, UserId};
+use fanfare_model::{SessionId, Tenant, Topic, TopicKey, UserId};
 use fanfare_presence::{Adopted, Change, Done, Edit, Enter, Error, Holder, Members, Occupancy, Presence};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::DropGuard;
 
+use crate::life::Stream;
 use crate::link::Link;
 use crate::options::Options;
 use crate::stream::{self, Wanted};
@@ -37,43 +38,31 @@ pub(crate) struct NatsPresence {
     replica: Arc<Replica>,
     feeds: Arc<Feeds>,
     holders: Holders,
-    clock: Arc<dyn Clock>,
     _until_dropped: DropGuard,
 }
 
 impl NatsPresence {
-    pub(crate) async fn open(
-        link: Arc<Link>,
-        options: &Options,
-        clock: Arc<dyn Clock>,
-        life: &Lifecycle,
-    ) -> Result<Arc<Self>, crate::Error> {
+    pub(crate) async fn open(link: Arc<Link>, options: &Options, life: &Lifecycle) -> Result<Arc<Self>, crate::Error> {
         let (prefix, replicas) = (&options.prefix, options.replicas);
-        let replica = Arc::new(Replica::new(Arc::clone(&link), prefix));
-        let all = format!("{prefix}.presence.>");
-        let records = Wanted::records(replica.stream().to_owned(), all, replicas);
-        stream::open(&link, &Wanted { has_ttl: true, ..records }).await?;
+        let records = Wanted::records(format!("{prefix}-presence"), format!("{prefix}.presence.>"), replicas);
+        let states = Stream::open(&link, Wanted { has_ttl: true, ..records }).await?;
+        let replica = Arc::new(Replica::new(Arc::clone(&link), states, prefix));
         let (source, told) = (format!("{prefix}.presence-feed.*"), format!("{prefix}.presence-fed.*"));
         let feed = Wanted::records(replica.feed_stream().to_owned(), source.clone(), replicas);
         let republish = Some((source.replace('*', ">"), told.replace('*', ">")));
-        stream::open(&link, &Wanted { per_subject_max: None, republish, ..feed }).await?;
+        Stream::open(&link, Wanted { per_subject_max: None, republish, ..feed }).await?;
         let feeds = Arc::new(Feeds::new(Arc::clone(&link), Arc::clone(&replica), prefix));
         let ears = link.client.subscribe(told).await.map_err(|error| crate::Error::Unreachable(error.into()))?;
         let end = life.hard().child_token();
         let until_dropped = end.clone().drop_guard();
         life.spawn(TaskKind::Background, "nats-presence", ring(Arc::clone(&feeds), Arc::clone(&link), ears, end));
         let holders = Holders::new(Arc::clone(&link), replica.stream().to_owned(), prefix);
-        Ok(Arc::new(Self { link, replica, feeds, holders, clock, _until_dropped: until_dropped }))
-    }
-
-    /// The servers' time.
-    fn now(&self) -> Timestamp {
-        self.link.server_time().unwrap_or_else(|| self.clock.now())
+        Ok(Arc::new(Self { link, replica, feeds, holders, _until_dropped: until_dropped }))
     }
 
     async fn enter_now(&self, mut enter: Enter) -> Result<Done, Error> {
         let shard = self.shard_of(&enter.topic);
-        enter.now = self.now();
+        enter.now = self.link.now();
         self.holders.keep_alive(&enter.holder, enter.limits.lease).await.map_err(unavailable)?;
         let topics_max = enter.limits.topics_per_session_max;
         self.replica.refresh().await.map_err(unavailable)?;
@@ -95,7 +84,7 @@ impl NatsPresence {
             .replica
             .change(
                 shard,
-                || self.now(),
+                || self.link.now(),
                 |state, now| {
                     let before = state.number;
                     let changed = state.enter(&enter, now)?;
@@ -113,7 +102,7 @@ impl NatsPresence {
             .replica
             .change(
                 shard,
-                || self.now(),
+                || self.link.now(),
                 |state, now| {
                     let changed = state.update(topic, session, change, now)?;
                     Ok((changed, changed))
@@ -129,7 +118,7 @@ impl NatsPresence {
             .replica
             .change(
                 shard,
-                || self.now(),
+                || self.link.now(),
                 |state, now| {
                     let (before, rev) = (state.number, state.rev(topic));
                     let removed = state.unseat(topic, &Unseat::Session(session, holder), now);
@@ -159,7 +148,7 @@ impl NatsPresence {
                 .replica
                 .change(
                     self.shard_of(&key),
-                    || self.now(),
+                    || self.link.now(),
                     |state, _| {
                         let adopted = state.adopt(&key, session, holder);
                         let moved = adopted.as_ref().is_some_and(|(_, moved)| *moved);
@@ -183,7 +172,7 @@ impl NatsPresence {
                 let topics = state.remove_user(tenant, user, now);
                 Ok((topics, topics > 0))
             };
-            removed += self.replica.change(shard, || self.now(), remove).await?.0;
+            removed += self.replica.change(shard, || self.link.now(), remove).await?.0;
         }
         Ok(removed)
     }
@@ -204,7 +193,7 @@ impl NatsPresence {
                     let seats = state.bury(&dead, now);
                     Ok((seats, seats > 0))
                 };
-                reaped += self.replica.change(shard, || self.now(), bury).await?.0;
+                reaped += self.replica.change(shard, || self.link.now(), bury).await?.0;
             }
         }
         Ok(reaped)
@@ -229,7 +218,7 @@ async fn ring(
     mut ears: async_nats::Subscriber,
     end: tokio_util::sync::CancellationToken,
 ) {
-    let mut shaken = link.shaken();
+    let mut settled = link.settled();
     loop {
         let message = tokio::select! {
             () = end.cancelled() => return,
@@ -237,7 +226,7 @@ async fn ring(
                 Some(message) => Some(message),
                 None => return,
             },
-            changed = shaken.changed() => match changed {
+            changed = settled.changed() => match changed {
                 Ok(()) => None,
                 Err(_) => return,
             },

@@ -14,6 +14,7 @@ use super::SHARDS;
 use super::state::{Entry, State};
 use crate::error::{Fault, code};
 use crate::gets::{BATCH_MAX, BYTES_MAX, Get, Stored};
+use crate::life::Stream;
 use crate::link::Link;
 use crate::metrics::Operation;
 use crate::stream::Ack;
@@ -57,7 +58,7 @@ impl Known {
 /// All shards.
 pub(super) struct Replica {
     link: Arc<Link>,
-    stream: String,
+    stream: Arc<Stream>,
     feed_stream: String,
     /// What subjects of states begin with, the last dot included.
     subject: String,
@@ -66,22 +67,34 @@ pub(super) struct Replica {
     known: Vec<Mutex<Arc<Known>>>,
     /// Changes of this node wait for each other, rather than to collide.
     turns: Vec<tokio::sync::Mutex<()>>,
-    /// Up to where the stream was read.
-    seen: Mutex<u64>,
+    seen: Mutex<Seen>,
+}
+
+/// What was read of the stream.
+#[derive(Default)]
+struct Seen {
+    /// Its life.
+    created: Option<Arc<str>>,
+    /// Up to where it was read.
+    upto: u64,
+}
+
+/// A shard in which nobody ever was.
+fn nobody() -> Arc<Known> {
+    Arc::new(Known::new(0, State::new(Timestamp::from_micros(0))))
 }
 
 impl Replica {
-    pub(super) fn new(link: Arc<Link>, prefix: &str) -> Self {
-        let nobody = || Mutex::new(Arc::new(Known::new(0, State::new(Timestamp::from_micros(0)))));
+    pub(super) fn new(link: Arc<Link>, stream: Arc<Stream>, prefix: &str) -> Self {
         Self {
             link,
-            stream: format!("{prefix}-presence"),
+            stream,
             feed_stream: format!("{prefix}-presence-feed"),
             subject: format!("{prefix}.presence.state."),
             feed_subject: format!("{prefix}.presence-feed."),
-            known: (0..SHARDS).map(|_| nobody()).collect(),
+            known: (0..SHARDS).map(|_| Mutex::new(nobody())).collect(),
             turns: (0..SHARDS).map(|_| tokio::sync::Mutex::new(())).collect(),
-            seen: Mutex::new(0),
+            seen: Mutex::default(),
         }
     }
 
@@ -108,19 +121,32 @@ impl Replica {
     pub(super) async fn refresh(&self) -> Result<(), Fault> {
         loop {
             let filter = format!("{}*", self.subject);
-            let from = *self.seen.lock() + 1;
+            let life = self.stream.life(&self.link, self.link.timeout).await?;
+            let from = self.seen(&life.created) + 1;
             let get = Get { max_bytes: Some(BYTES_MAX), ..Get::next(&filter, from, BATCH_MAX) };
-            let batch = self.link.get(&self.stream, &get).await?;
+            let batch = self.link.get(&self.stream.name, &get).await?;
             let Some(last) = batch.messages.last().map(|last| last.seq) else { return Ok(()) };
             for message in batch.messages {
                 self.take(&message)?;
             }
             let mut seen = self.seen.lock();
-            *seen = last.max(*seen);
+            seen.upto = last.max(seen.upto);
             if batch.pending == 0 {
                 return Ok(());
             }
         }
+    }
+
+    /// Up to where the stream was read in its life. What is known of an earlier one is forgotten, as the servers have.
+    fn seen(&self, created: &Arc<str>) -> u64 {
+        let mut seen = self.seen.lock();
+        if seen.created.as_ref() != Some(created) {
+            if seen.created.is_some() {
+                self.known.iter().for_each(|known| *known.lock() = nobody());
+            }
+            *seen = Seen { created: Some(Arc::clone(created)), upto: 0 };
+        }
+        seen.upto
     }
 
     fn take(&self, message: &Stored) -> Result<Option<Arc<Known>>, Fault> {
@@ -136,10 +162,16 @@ impl Replica {
     /// A shard as the leader has it.
     pub(super) async fn latest(&self, shard: u16) -> Result<Arc<Known>, Fault> {
         let subject = format!("{}{shard}", self.subject);
-        match self.link.last_by_leader(&self.stream, &subject).await? {
-            Some(message) => Ok(self.take(&message)?.unwrap_or_else(|| self.known(shard))),
-            None => Ok(self.known(shard)),
+        let before = self.known(shard).seq;
+        if let Some(message) = self.link.last_by_leader(&self.stream.name, &subject).await? {
+            return Ok(self.take(&message)?.unwrap_or_else(|| self.known(shard)));
         }
+        let mut known = self.known[usize::from(shard)].lock();
+        // What was there is forgotten, with its stream.
+        if known.seq == before && before > 0 {
+            *known = nobody();
+        }
+        Ok(Arc::clone(&known))
     }
 
     /// Changes a shard as one step. `change` says whether it has changed anything, and is asked again if another node was
@@ -237,7 +269,7 @@ impl Replica {
     }
 
     pub(super) fn stream(&self) -> &str {
-        &self.stream
+        &self.stream.name
     }
 }
 

@@ -8,7 +8,7 @@ use fanfare_bus::{Broker, Composed};
 use fanfare_engine_nats::Options;
 use fanfare_history::Log;
 use fanfare_history::memory::{self, MemoryLog};
-use fanfare_model::ByteSize;
+use fanfare_model::{ByteSize, Duration};
 use fanfare_test_engines::Nats;
 use parking_lot::Mutex;
 
@@ -30,6 +30,21 @@ async fn the_broker_keeps_its_promises() {
     .only(move |name| name.contains(&only))
     .run()
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_forgotten_in_time() {
+    let server = Nats::start().await;
+    let url = server.url();
+    let suite = bus::Suite::new(move |setting: bus::Setting| {
+        let place = options(vec![url.clone()], &format!("window{}", setting.place));
+        let options = Options { idempotency_window: Duration::from_secs(1), ..place };
+        async move {
+            let engine = engine(options).await;
+            engine.broker(setting.policies, setting.receive).await.expect("the broker opens")
+        }
+    });
+    suite.only(|name| name.ends_with("the_window_of_the_engine")).run().await;
 }
 
 /// Nodes that share a log in this process, and are told of it over NATS.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fanfare_engine_nats::{Engine, Error, Options};
 use fanfare_lifecycle::Lifecycle;
-use fanfare_model::{Duration, StartFrom, SystemClock};
+use fanfare_model::{Data, Draft, Duration, StartFrom, SystemClock};
 use fanfare_test_engines::Nats;
 
 use crate::node::{Node, events, topic};
@@ -73,4 +73,16 @@ async fn limits_follow_the_configuration() {
     let mut listener = again.listen(&a, StartFrom::Start).await;
     // The event before the first was kept to prove what follows it, and is read again now.
     assert_eq!(listener.until_event(21).await, events(17..=21));
+}
+
+/// A batch is stored in its order, however large it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_batch_keeps_its_order() {
+    let server = Nats::start().await;
+    let node = Node::start(&options(vec![server.url()], "batch")).await;
+    let a = topic("a");
+    let batch = (0..1000).map(|n| (a.topic.clone(), Draft::new(Data::text(n.to_string())))).collect();
+    let answers = node.bus.publish(&a.tenant, batch).await.expect("the events are valid");
+    let places: Vec<u64> = answers.into_iter().map(|answer| answer.expect("it is stored").position.offset).collect();
+    assert_eq!(places, (1..=1000).collect::<Vec<u64>>());
 }

@@ -3,5 +3,6 @@
 mod contracts;
 mod faults;
 mod fitness;
+mod forgetting;
 mod node;
 mod support;

@@ -8,8 +8,11 @@ use fanfare_bus::{
     Broker, Budget, Bus, Delivery, Head, History, Hub, HubOptions, Policies, PolicyOptions, Reader, Subscribe,
 };
 use fanfare_engine_nats::{Engine, Options};
+use fanfare_history::{Direction, Read, ReadFrom};
 use fanfare_lifecycle::Lifecycle;
-use fanfare_model::{Data, Draft, EventId, Gap, Kind, Position, StartFrom, SystemClock, Tenant, Topic, TopicKey};
+use fanfare_model::{
+    Data, Draft, Event, EventId, Gap, Kind, Position, StartFrom, SystemClock, Tenant, Topic, TopicKey,
+};
 
 /// How long anything may take in a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,15 +62,10 @@ impl Node {
 
     /// Publishes an event, named after its number, until it is accepted.
     pub(crate) async fn publish(&self, topic: &TopicKey, number: u64) -> Position {
-        let id = EventId::new(format!("n{number}")).expect("a valid id");
-        let draft = Draft { id, ..Draft::new(Data::text(number.to_string())) };
         let accepted = async {
             loop {
-                let batch = vec![(topic.topic.clone(), draft.clone())];
-                let mut answers = self.bus.publish(&topic.tenant, batch).await.expect("the event is valid");
-                match answers.remove(0) {
-                    Ok(appended) => return appended.position,
-                    Err(error) => assert_eq!(error.kind(), Kind::Unavailable, "{error}"),
+                if let Some(position) = self.offer(topic, number).await {
+                    return position;
                 }
             }
         };
@@ -76,11 +74,39 @@ impl Node {
 
     /// Publishes an event that cannot be stored now.
     pub(crate) async fn refused(&self, topic: &TopicKey, number: u64) {
+        let stored = self.offer(topic, number).await;
+        assert_eq!(stored, None, "nobody stores it");
+    }
+
+    /// Publishes an event, if it can be stored now.
+    pub(crate) async fn offer(&self, topic: &TopicKey, number: u64) -> Option<Position> {
         let id = EventId::new(format!("n{number}")).expect("a valid id");
         let draft = Draft { id, ..Draft::new(Data::text(number.to_string())) };
         let answers = self.bus.publish(&topic.tenant, vec![(topic.topic.clone(), draft)]).await;
-        let error = answers.expect("the event is valid").remove(0).expect_err("nobody stores it");
-        assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+        let answer = answers.expect("the event is valid").remove(0);
+        let refused = |error: fanfare_bus::Error| assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+        answer.map_err(refused).ok().map(|appended| appended.position)
+    }
+
+    /// Every event of a topic, as the log has it.
+    pub(crate) async fn log(&self, topic: &TopicKey) -> Vec<Arc<Event>> {
+        let mut events: Vec<Arc<Event>> = Vec::new();
+        loop {
+            let from = events.last().map_or(1, |last| last.offset + 1);
+            let read = Read {
+                topic: topic.clone(),
+                from: ReadFrom::Offset(from),
+                direction: Direction::Forward,
+                limit: 256,
+                bytes_max: 1 << 20,
+                age_max: None,
+            };
+            let page = self.broker.read(read).await.expect("the log is read");
+            events.extend(page.events);
+            if !page.more {
+                return events;
+            }
+        }
     }
 
     pub(crate) async fn publish_all(&self, topic: &TopicKey, numbers: std::ops::RangeInclusive<u64>) -> Vec<Position> {
