@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fanfare_bus::{Broker, Fanout, Policies, Receive};
 use fanfare_cluster::Leases;
 use fanfare_consumer::Cursors;
-use fanfare_history::{Announce, Capabilities, Log};
+use fanfare_history::{Announce, Capabilities, Durability, Log};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
 use fanfare_model::Clock;
 use fanfare_presence::Presence;
@@ -13,6 +13,7 @@ use fanfare_presence::Presence;
 use crate::answers;
 use crate::broker::{RedisBroker, RedisLog};
 use crate::cursors::RedisCursors;
+use crate::durability;
 use crate::ears::Ears;
 use crate::error::{Error, Failure};
 use crate::fanout::RedisFanout;
@@ -35,6 +36,7 @@ pub struct Engine {
     life: Lifecycle,
     /// Whether a Cluster carries announcements within a shard (7.0 and later).
     sharded: bool,
+    durability: Option<Durability>,
 }
 
 impl Engine {
@@ -43,11 +45,13 @@ impl Engine {
     pub async fn connect(options: &Options, clock: Arc<dyn Clock>, life: &Lifecycle) -> Result<Arc<Self>, Error> {
         let servers = Servers::connect(options).await?;
         let mut sharded = options.mode == Mode::Cluster;
+        let mut durability = Some(Durability::Committed);
         let addresses = servers.map().borrow().addresses();
         for address in addresses {
             let link = servers.link(&address).await.map_err(|error| Error::Unreachable(Box::new(error)))?;
             check(&link.identity, options)?;
             sharded &= link.identity.version >= (7, 0);
+            durability = durability.zip(durability::of(&link).await).map(|(least, given)| least.min(given));
         }
         agree(&servers, options).await?;
         let (watched, every, stop) = (Arc::clone(&servers), options.map_interval.get(), life.hard().clone());
@@ -57,7 +61,7 @@ impl Engine {
                 () = stop.cancelled() => {}
             }
         });
-        Ok(Arc::new(Self { servers, options: options.clone(), clock, life: life.clone(), sharded }))
+        Ok(Arc::new(Self { servers, options: options.clone(), clock, life: life.clone(), sharded, durability }))
     }
 
     /// What the engine can do.
@@ -65,8 +69,21 @@ impl Engine {
         store::capabilities(&self.options)
     }
 
+    /// What the servers have done with an event when they acknowledge it, by their own word at the start; `None` if one does
+    /// not say.
+    pub fn durability(&self) -> Option<Durability> {
+        self.durability
+    }
+
+    fn tell_shortfall(&self, policies: &Policies) {
+        if let Some(shortfall) = durability::shortfall(policies, self.durability) {
+            tracing::warn!("{shortfall}");
+        }
+    }
+
     /// The broker: appends and announces in one step.
     pub fn broker(&self, policies: Arc<Policies>, receive: Arc<dyn Receive>) -> Arc<dyn Broker> {
+        self.tell_shortfall(&policies);
         Arc::new(RedisBroker { store: self.announcing_store(policies), ears: self.ears(receive) })
     }
 
@@ -91,6 +108,7 @@ impl Engine {
 
     /// The same log as what it is: one that can take over the logs of another engine ([`fanfare_history::Restore`]).
     pub fn target(&self, policies: Arc<Policies>, announce: Arc<dyn Announce>) -> Arc<RedisLog> {
+        self.tell_shortfall(&policies);
         Arc::new(RedisLog { store: self.store(policies, Voice::Local(announce)) })
     }
 

@@ -39,6 +39,12 @@ pub(crate) fn flat(key: &TopicKey) -> Vec<u8> {
     joined(&[key.tenant.as_str(), key.topic.as_str()])
 }
 
+/// Tenant and topic of a flat name.
+pub(crate) fn split(flat: &[u8]) -> (&[u8], &[u8]) {
+    let end = flat.iter().position(|byte| *byte == 0).unwrap_or(flat.len());
+    (&flat[..end], flat.get(end + 1..).unwrap_or_default())
+}
+
 /// Names with a zero between.
 pub(crate) fn joined(parts: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 1).sum());

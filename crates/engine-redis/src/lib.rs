@@ -8,6 +8,7 @@
 mod answers;
 mod broker;
 mod cursors;
+mod durability;
 mod ears;
 mod engine;
 mod error;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fanfare_auth::Secret;
+use fanfare_auth::{Secret, SecretUrl};
 use fanfare_model::{ByteSize, Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ impl Interest {
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// The servers: `redis://host:port`, or `rediss://…` for TLS. Default `redis://127.0.0.1:6379`.
-    pub urls: Vec<String>,
+    pub urls: Vec<SecretUrl>,
     /// What `urls` are. Default `standalone`.
     pub mode: Mode,
     /// The name under which the Sentinels know the primary. Default `mymaster`, as in their documentation.
@@ -90,6 +90,9 @@ pub struct Options {
     /// How long the place in the order of a topic that keeps nothing is remembered without a reader or a publisher.
     /// Default 1h: longer than any node is away that still has readers.
     pub passing_memory: Duration,
+    /// How long a topic is remembered that has become empty: its epoch, its last offset, its place in lists of topics.
+    /// Default 90d: longer than clients keep a position; whoever comes back later is told of a gap.
+    pub topic_memory: Duration,
     /// How many publishes may wait for the servers; beyond it they are refused as overloaded. Default 65536: a few
     /// seconds of what one server takes.
     pub queue_events_max: usize,
@@ -101,7 +104,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            urls: vec!["redis://127.0.0.1:6379".to_owned()],
+            urls: vec!["redis://127.0.0.1:6379".into()],
             mode: Mode::default(),
             service: "mymaster".to_owned(),
             username: None,
@@ -119,6 +122,7 @@ impl Default for Options {
             probe_interval: Duration::from_secs(2),
             map_interval: Duration::from_secs(1),
             passing_memory: Duration::from_secs(3600),
+            topic_memory: Duration::from_secs(90 * 24 * 3600),
             queue_events_max: 65_536,
             group_events_max: 128,
         }
@@ -132,7 +136,7 @@ impl Options {
             return Err("engine.redis.urls is empty: name at least one server".to_owned());
         }
         for url in &self.urls {
-            if redis::parse_redis_url(url).is_none() {
+            if redis::parse_redis_url(url.reveal()).is_none() {
                 return Err("engine.redis.urls: each must be `redis://host:port` or `rediss://host:port`".to_owned());
             }
         }
@@ -148,6 +152,7 @@ impl Options {
             ("probe_interval", self.probe_interval),
             ("map_interval", self.map_interval),
             ("passing_memory", self.passing_memory),
+            ("topic_memory", self.topic_memory),
         ];
         if let Some((key, _)) = spans.iter().find(|(_, span)| span.get() < std::time::Duration::from_millis(10)) {
             return Err(format!("engine.redis.{key} must be at least 10ms"));
@@ -174,7 +179,7 @@ mod tests {
         assert_eq!(Options::default().validate(), Ok(()));
         for (options, key) in [
             (Options { urls: Vec::new(), ..Options::default() }, "urls"),
-            (Options { urls: vec!["127.0.0.1:6379".to_owned()], ..Options::default() }, "urls"),
+            (Options { urls: vec!["127.0.0.1:6379".into()], ..Options::default() }, "urls"),
             (Options { prefix: "a{b".to_owned(), ..Options::default() }, "prefix"),
             (Options { probe_interval: Duration::from_secs(0), ..Options::default() }, "probe_interval"),
             (

@@ -33,7 +33,8 @@ pub(crate) static HEADS: Script =
     Script::new(concat!(include_str!("scripts/log.lua"), include_str!("scripts/heads.lua")));
 pub(crate) static READ: Script =
     Script::new(concat!(include_str!("scripts/log.lua"), include_str!("scripts/read.lua")));
-pub(crate) static PURGE: Script = Script::new(include_str!("scripts/purge.lua"));
+pub(crate) static PURGE: Script =
+    Script::new(concat!(include_str!("scripts/log.lua"), include_str!("scripts/purge.lua")));
 pub(crate) static SWEEP: Script =
     Script::new(concat!(include_str!("scripts/log.lua"), include_str!("scripts/sweep.lua")));
 pub(crate) static LEASE: Script = Script::new(include_str!("scripts/lease.lua"));

@@ -1,7 +1,5 @@
 //! The progress of consumers: the records of a tenant lie in one partition, because they are counted.
 
-mod record;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,7 +56,7 @@ fn read(value: &Value) -> Option<(Version, Progress)> {
     let bytes = answers::bytes(value)?;
     let space = bytes.iter().position(|byte| *byte == b' ')?;
     let version = std::str::from_utf8(&bytes[..space]).ok()?.parse().ok()?;
-    Some((Version(version), record::decode(&bytes[space + 1..])?))
+    Some((Version(version), Progress::from_json(&bytes[space + 1..])?))
 }
 
 /// The key of a name that was stored.
@@ -101,7 +99,7 @@ impl Cursors for RedisCursors {
             let (partition, keys) = self.keys(&swap.key.tenant);
             let name = name(&swap.key);
             let expected = swap.expected.map_or_else(String::new, |version| version.0.to_string());
-            let progress = swap.progress.as_ref().map_or_else(Vec::new, record::encode);
+            let progress = swap.progress.as_ref().map_or_else(String::new, Progress::to_json);
             let make = |_: &_| {
                 let mut call = scripts::CURSOR_SWAP.with(&keys);
                 call.arg(&name).arg(&expected).arg(&progress).arg(self.consumers_max);

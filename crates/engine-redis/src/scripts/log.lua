@@ -17,6 +17,25 @@ local function epoch_of(born_key, random, flat)
   return str(math.max(1, tonumber(string.sub(redis.sha1hex(born .. flat), 1, 8), 16)))
 end
 
+-- How far offsets leap when the server begins another life, which may have forgotten the last ones.
+local LEAP = 1048576
+
+-- Topics of this partition that are new begin above here: a topic of the same name may have had the offsets below, and was
+-- forgotten, purged, or lost with another life of the server.
+local function floor_of(floor_key, life)
+  local found = call('HMGET', floor_key, 's', 'l')
+  local floor = tonumber(found[1] or 0)
+  if found[2] ~= life then
+    if found[2] then floor = floor + LEAP end
+    call('HSET', floor_key, 's', str(floor), 'l', life)
+  end
+  return floor
+end
+
+local function raise_floor(floor_key, offset)
+  if offset > tonumber(call('HGET', floor_key, 's') or 0) then call('HSET', floor_key, 's', str(offset)) end
+end
+
 -- Removes the oldest events until the rest has so many bytes; `bytes` are all that were ever stored.
 local function trim_bytes(log_key, bytes, bytes_max)
   local keep_from, more = false, true

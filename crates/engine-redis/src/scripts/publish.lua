@@ -1,5 +1,5 @@
 -- Gives the events of one topic their places, stores them and announces them.
--- KEYS: head, log, born, due, topics; then the id of each event, if ids are remembered.
+-- KEYS: head, log, born, due, topics, floor; then the id of each event, if ids are remembered.
 -- ARGV: now, life of the server, random number, flat topic, topic, channel, command to announce with ('' for none),
 --       most bytes to announce, events_max, bytes_max, age_max, window ('' each for none), lifetime of a topic that
 --       keeps nothing ('' if it keeps), number of events; then of each: tag, size, draft.
@@ -20,12 +20,13 @@ if not epoch then
 end
 -- Another life of the server may have forgotten the last events: their offsets are never given out again.
 local jump = last > 0 and head[5] ~= life
+local floor = not passing and last == 0 and floor_of(KEYS[6], life) or 0
 local answer, tag, stored = { epoch }, false, false
 
 for i = 1, count do
   local at = 15 + (i - 1) * 3
   local draft = ARGV[at + 2]
-  local there = window and call('GET', KEYS[5 + i])
+  local there = window and call('GET', KEYS[6 + i])
   if there then
     local e, o, t = string.match(there, '^(%d+) (%d+) (-?%d+)$')
     if e == epoch and now - tonumber(t) < window then
@@ -35,8 +36,8 @@ for i = 1, count do
     end
   end
   if not there then
-    local offset = last + (jump and 1048576 or 1)
-    jump = false
+    local offset = math.max(last, floor) + (jump and LEAP or 1)
+    jump, floor = false, 0
     if time < now then time = now end
     tag, stored = ARGV[at], true
     local text_offset, text_time = str(offset), str(time)
@@ -51,7 +52,7 @@ for i = 1, count do
       bytes = bytes + tonumber(size)
     end
     if window then
-      call('SET', KEYS[5 + i], epoch .. ' ' .. text_offset .. ' ' .. text_time, 'PX',
+      call('SET', KEYS[6 + i], epoch .. ' ' .. text_offset .. ' ' .. text_time, 'PX',
         str(math.max(1, math.ceil(window / 1000))))
     end
     if announce ~= '' then
@@ -77,5 +78,8 @@ if stored then
 end
 if passing then
   call('PEXPIRE', KEYS[1], ARGV[13])
+elseif not stored then
+  -- A WAIT behind this call waits for the last write of its connection: of what was there already there has to be one.
+  call('HSET', KEYS[1], 'l', head[5])
 end
 return answer

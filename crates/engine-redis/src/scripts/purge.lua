@@ -1,7 +1,10 @@
 -- Removes every event and begins another epoch, and tells the readers.
--- KEYS: head, log, due. ARGV: epoch, flat topic, channel, command to announce with ('' for none), lifetime of a topic
--- that keeps nothing ('' if it keeps).
-local call = redis.call
+-- KEYS: head, log, due, floor. ARGV: epoch, flat topic, channel, command to announce with ('' for none), lifetime of a
+-- topic that keeps nothing ('' if it keeps).
+local head = call('HMGET', KEYS[1], 'e', 's')
+-- A second attempt does not take what has come since the first.
+if head[1] == ARGV[1] then return 1 end
+if ARGV[5] == '' then raise_floor(KEYS[4], tonumber(head[2] or 0)) end
 call('DEL', KEYS[1], KEYS[2])
 call('ZREM', KEYS[3], ARGV[2])
 call('HSET', KEYS[1], 'e', ARGV[1])

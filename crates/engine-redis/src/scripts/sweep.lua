@@ -1,10 +1,23 @@
--- Removes what is too old of one topic. KEYS: head, log, due. ARGV: now, flat topic. Answers how many were removed.
-local age = tonumber(call('HGET', KEYS[1], 'a') or nil)
+-- Removes what is too old of one topic, and the topic itself when it has been empty for long.
+-- KEYS: head, log, due, topics, floor. ARGV: now, flat topic, topic, for how long one is remembered that is empty.
+-- Answers how many events were removed.
+local now, memory = tonumber(ARGV[1]), tonumber(ARGV[4])
+local head = call('HMGET', KEYS[1], 'a', 's', 't')
+local age, last, time = tonumber(head[1] or nil), tonumber(head[2] or 0), tonumber(head[3] or now)
 if not age then
-  call('ZREM', KEYS[3], ARGV[2])
+  if call('EXISTS', KEYS[2]) == 1 then
+    call('ZREM', KEYS[3], ARGV[2])
+  elseif time + memory >= now then
+    call('ZADD', KEYS[3], str(time + memory), ARGV[2])
+  else
+    raise_floor(KEYS[5], last)
+    call('DEL', KEYS[1])
+    call('ZREM', KEYS[3], ARGV[2])
+    call('ZREM', KEYS[4], ARGV[3])
+  end
   return 0
 end
-local before, removed = tonumber(ARGV[1]) - age, 0
+local before, removed = now - age, 0
 while true do
   local chunk = call('XRANGE', KEYS[2], '-', '+', 'COUNT', 32)
   local keep_from, oldest = false, false
@@ -24,8 +37,9 @@ while true do
     return removed
   end
   if #chunk == 0 then
-    call('ZREM', KEYS[3], ARGV[2])
+    call('DEL', KEYS[2])
     call('HDEL', KEYS[1], 'a')
+    call('ZADD', KEYS[3], str(time + memory), ARGV[2])
     return removed
   end
 end

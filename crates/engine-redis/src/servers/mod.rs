@@ -96,7 +96,7 @@ impl Servers {
         let map = loop {
             match source.resolve(&[], &keys).await {
                 Ok(map) => break map,
-                Err(error) if matches!(next(&error), Next::Refuse) => return Err(Error::Unfit(said_by_server(&error))),
+                Err(error) if matches!(next(&error), Next::Refuse) => return Err(unfit(&error, options.mode)),
                 Err(error) if !pause.within(deadline).await => return Err(Error::Unreachable(Box::new(error))),
                 Err(_) => {}
             }
@@ -145,6 +145,10 @@ impl Servers {
         let link = self.open(address, None).await?;
         if !link.identity.primary {
             return Err((ErrorKind::Io, "the server is a replica").into());
+        }
+        if let Some(policy) = &link.identity.evicts {
+            // At the start this is refused; a replica that took over may be set otherwise.
+            tracing::warn!(server = %address, policy, "the primary may evict acknowledged events: set maxmemory-policy noeviction");
         }
         self.handles.connected_calls.increment(1);
         let before = slot.life.lock().replace(Arc::clone(&link.identity.life));
@@ -304,6 +308,21 @@ async fn send(link: &Link, commands: Vec<Cmd>, asking: bool) -> Result<Vec<Value
     Ok(answers.into_iter().skip(1).step_by(2).collect())
 }
 
+/// A server that answers, but not as it should at the start: what to change.
+fn unfit(error: &RedisError, mode: Mode) -> Error {
+    let said = said_by_server(error);
+    Error::Unfit(match (error.code(), mode) {
+        (Some("NOPERM"), _) => {
+            format!("engine.redis.username may not do what is needed ({said}); docs/engines/redis.md lists the rights")
+        }
+        (Some("ERR"), Mode::Sentinel | Mode::Cluster) => format!(
+            "the server is none of those that engine.redis.mode speaks of ({said}); name Sentinels or nodes of a Cluster in \
+             engine.redis.urls, or set mode = \"standalone\""
+        ),
+        _ => said,
+    })
+}
+
 /// What a server said, for an operator: without what was sent to it.
 fn said_by_server(error: &RedisError) -> String {
     let unknown =
@@ -345,6 +364,7 @@ fn source(options: &Options) -> Result<Source, Error> {
     let mut infos = Vec::with_capacity(options.urls.len());
     for url in &options.urls {
         let info: ConnectionInfo = url
+            .reveal()
             .parse()
             .map_err(|_| Error::Configuration("engine.redis.urls has a URL that cannot be read".to_owned()))?;
         infos.push(info);

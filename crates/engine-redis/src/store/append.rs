@@ -206,6 +206,7 @@ impl Store {
             self.born(names.partition),
             self.due(names.partition),
             self.servers.keys.key(names.partition, "t", topic.tenant.as_str().as_bytes()),
+            self.floor(names.partition),
         ];
         if window.is_some() {
             keys.extend(items.iter().map(|(draft, _)| self.id(&names, &draft.id)));

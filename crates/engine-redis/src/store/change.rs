@@ -8,7 +8,7 @@ use redis::Value;
 use super::{Store, Voice};
 use crate::answers;
 use crate::error::Failure;
-use crate::keys::Partition;
+use crate::keys::{Partition, split};
 use crate::metrics::Operation;
 use crate::scripts;
 
@@ -30,7 +30,7 @@ impl Store {
         let names = self.names(&topic, passing);
         let (command, channel) = self.announcing(&names);
         let epoch = Epoch::generate();
-        let keys = [names.head.clone(), names.log.clone(), self.due(names.partition)];
+        let keys = [names.head.clone(), names.log.clone(), self.due(names.partition), self.floor(names.partition)];
         let make = |_: &_| {
             let mut call = scripts::PURGE.with(&keys);
             call.arg(epoch.as_u32()).arg(&names.flat).arg(&channel).arg(command).arg(self.lifetime(passing));
@@ -84,11 +84,13 @@ impl Store {
     }
 
     async fn sweep_topic(&self, partition: Partition, flat: &[u8], now: i64) -> Result<u64, Failure> {
-        let keys = &self.servers.keys;
-        let keys = [keys.key(partition, "h", flat), keys.key(partition, "l", flat), self.due(partition)];
+        let (tenant, topic) = split(flat);
+        let key = |kind, name| self.servers.keys.key(partition, kind, name);
+        let keys = [key("h", flat), key("l", flat), self.due(partition), key("t", tenant), self.floor(partition)];
+        let memory = self.options.topic_memory.get().as_micros();
         let make = |_: &_| {
             let mut call = scripts::SWEEP.with(&keys);
-            call.arg(now).arg(flat);
+            call.arg(now).arg(flat).arg(topic).arg(memory.to_string());
             vec![call]
         };
         let answer = self.servers.call(Operation::Sweep, partition, true, make).await?;

@@ -52,7 +52,8 @@ pub(crate) fn capabilities(options: &Options) -> Capabilities {
         survives_restart: true,
         failover: Failover::Tail,
         event_bytes_max: options.event_bytes_max.as_usize(),
-        dense: true,
+        // An offset leaps where the server begins another life.
+        dense: false,
         retention: Retention::PerAppend,
         bounds_bytes: true,
         truncates: true,
@@ -132,6 +133,10 @@ impl Store {
 
     fn due(&self, partition: Partition) -> Vec<u8> {
         self.servers.keys.key(partition, "due", b"")
+    }
+
+    fn floor(&self, partition: Partition) -> Vec<u8> {
+        self.servers.keys.key(partition, "floor", b"")
     }
 
     /// The command to announce with, empty for none, and the channel.

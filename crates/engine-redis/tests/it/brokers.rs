@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use fanfare_bus::contract::{Announced, Suite};
 use fanfare_bus::{Broker, Composed, composed};
-use fanfare_engine_redis::{Interest, Mode, Options};
+use fanfare_engine_redis::{Interest, Options};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_test_engines::{FaultProxy, Mistreatment, Protocol, Redis, RedisCluster, RedisKind, RedisSentinel};
 
-use crate::support::{at, brokers, engine};
+use crate::support::{at, brokers, cluster, engine, sentinel};
 
 /// Runs the contract and ends what it has started.
 async fn run(options: Options) {
@@ -51,14 +51,13 @@ async fn a_channel_for_each_partition_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sentinel_keeps_the_contract_also_with_a_replica_that_must_have_it() {
     let servers = RedisSentinel::start().await;
-    let service = servers.master_name().to_owned();
-    run(Options { urls: servers.urls(), mode: Mode::Sentinel, service, replicas: 1, ..Options::default() }).await;
+    run(Options { replicas: 1, ..sentinel(&servers) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_keeps_the_contract() {
     let servers = RedisCluster::start().await;
-    run(Options { urls: servers.urls(), mode: Mode::Cluster, ..Options::default() }).await;
+    run(cluster(&servers)).await;
 }
 
 /// Three of ten announcements are dropped, doubled, or come out of order.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use fanfare_engine_redis::{Engine, Mode, Options};
+use fanfare_engine_redis::{Engine, Options};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{Duration, GapReason, SystemClock};
 use fanfare_presence::Holder;
 use fanfare_test_engines::{Cut, FaultProxy, Redis, RedisCluster, RedisSentinel};
 
 use crate::reader::{Got, Node, events, topic};
-use crate::support::at;
+use crate::support::{at, cluster, sentinel};
 
 fn forks(got: &[Got]) -> usize {
     got.iter().filter(|got| matches!(got, Got::Gap(gap) if gap.reason == GapReason::Fork)).count()
@@ -19,13 +19,13 @@ fn forks(got: &[Got]) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn sentinel_promotes_a_stale_replica_and_readers_are_told() {
     let servers = RedisSentinel::start().await;
-    let service = servers.master_name().to_owned();
-    let options = Options { urls: servers.urls(), mode: Mode::Sentinel, service, ..patient() };
+    let options = Options { timeout: PATIENT, ..sentinel(&servers) };
     let node = Node::start(&options).await;
     let a = topic("a");
     let mut listener = node.listen(&a).await;
     let before = node.publish(&a, 1..=10).await;
     let old = servers.master().await;
+    old.until_replicated().await;
     old.refuse_replicas().await;
     let lost = node.publish(&a, 11..=20).await;
     assert_eq!(listener.until_event(20).await, events(1..=20));
@@ -45,7 +45,7 @@ async fn sentinel_promotes_a_stale_replica_and_readers_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_promotes_a_stale_replica_and_readers_are_told() {
     let servers = RedisCluster::start().await;
-    let node = Node::start(&Options { urls: servers.urls(), mode: Mode::Cluster, ..patient() }).await;
+    let node = Node::start(&Options { timeout: PATIENT, ..cluster(&servers) }).await;
     // Topics all over the Cluster: those of the other primaries have nothing to do with it.
     let topics: Vec<_> = (0..24).map(|n| topic(&format!("a:{n}"))).collect();
     let mut listeners = Vec::new();
@@ -56,11 +56,17 @@ async fn a_cluster_promotes_a_stale_replica_and_readers_are_told() {
     let old = &servers.servers()[0];
     let old = servers.owner_of(&a_key_of(old).await).await;
     let key = a_key_of(old).await;
+    old.until_replicated().await;
     old.refuse_replicas().await;
     for (topic, listener) in topics.iter().zip(&mut listeners) {
         node.publish(topic, 4..=6).await;
         assert_eq!(listener.until_event(6).await, events(1..=6));
     }
+    assert_eq!(
+        servers.owner_of(&key).await.port(),
+        old.port(),
+        "the Cluster failed over by itself: too slow a machine"
+    );
     old.kill();
     servers.until_promoted(old, &key).await;
     let mut forked = 0;
@@ -87,14 +93,12 @@ async fn a_key_of(server: &Redis) -> String {
 }
 
 /// Longer than a failover takes on a machine that does other things as well.
-fn patient() -> Options {
-    Options { timeout: Duration::from_secs(20), ..Options::default() }
-}
+const PATIENT: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_comes_back_with_all_that_was_acknowledged() {
     let server = Redis::start().await;
-    let node = Node::start(&Options { urls: vec![server.url()], ..patient() }).await;
+    let node = Node::start(&Options { timeout: PATIENT, ..at(server.url()) }).await;
     let a = topic("a");
     let mut listener = node.listen(&a).await;
     let before = node.publish(&a, 1..=5).await;
@@ -179,6 +183,33 @@ async fn what_no_replica_has_is_not_acknowledged() {
     assert_eq!(refused.kind(), fanfare_model::Kind::Unavailable);
 }
 
+/// A replica that stops, and comes back: what was not acknowledged is there once when it is published again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replica_that_stops_lacks_is_acknowledged_when_it_has_it() {
+    let servers = RedisSentinel::start().await;
+    let [master, replica] = servers.servers();
+    let replicas_timeout = Duration(std::time::Duration::from_millis(200));
+    let options = Options { replicas: 1, replicas_timeout, ..at(master.url()) };
+    let (node, a) = (Node::start(&options).await, topic("a"));
+    let mut listener = node.listen(&a).await;
+    node.publish(&a, 1..=3).await;
+    replica.pause();
+    for _ in 0..2 {
+        let refused = node.try_publish_as(&a, "four", 4).await.unwrap_err();
+        assert_eq!(refused.kind(), fanfare_model::Kind::Unavailable);
+    }
+    // Nor by a connection that has written nothing of it.
+    let another = Node::start(&options).await;
+    assert!(another.try_publish_as(&a, "four", 4).await.is_err(), "a replica that lags is no replica");
+    replica.resume();
+    let whole = tokio::time::timeout(crate::reader::PATIENCE, async {
+        while node.try_publish_as(&a, "four", 4).await.is_err() {}
+    });
+    whole.await.expect("it is acknowledged when the replica has it");
+    node.publish(&a, 5..=5).await;
+    assert_eq!(listener.until_event(5).await, events(1..=5), "each once");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_too_large_to_be_carried_is_read() {
     let server = Redis::start().await;
@@ -196,7 +227,7 @@ async fn an_event_that_is_too_large_to_be_carried_is_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_restarted_tells_the_nodes_to_enter_again() {
     let (server, life) = (Redis::start().await, Lifecycle::new());
-    let options = Options { urls: vec![server.url()], ..patient() };
+    let options = Options { timeout: PATIENT, ..at(server.url()) };
     let engine = Engine::connect(&options, Arc::new(SystemClock), &life).await.expect("the engine connects");
     let presence = engine.presence();
     let (one, lease) = (Holder(Arc::from("one")), std::time::Duration::from_secs(60));

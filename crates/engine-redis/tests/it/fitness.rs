@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fanfare_engine_redis::{Engine, Error, Interest, Mode, Options};
+use fanfare_history::Durability;
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{Duration, SystemClock};
 use fanfare_test_engines::{Redis, RedisKind};
@@ -14,6 +15,29 @@ async fn refused(options: &Options) -> Error {
     let connected = Engine::connect(options, Arc::new(SystemClock), &life).await;
     life.stop();
     connected.err().expect("the engine does not connect")
+}
+
+/// What the engine has heard of the server's settings.
+async fn durability(server: &Redis) -> Option<Durability> {
+    let life = Lifecycle::new();
+    let engine = Engine::connect(&at(server.url()), Arc::new(SystemClock), &life).await.expect("it fits");
+    life.stop();
+    engine.durability()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_acknowledgement_is_worth_is_asked_for() {
+    for kind in [RedisKind::Redis62, RedisKind::Redis70] {
+        let server = Redis::start_with(kind, &[]).await;
+        assert_eq!(durability(&server).await, Some(Durability::None));
+        server.cli(&["CONFIG", "SET", "appendonly", "yes"]).await;
+        assert_eq!(durability(&server).await, Some(Durability::Buffered), "everysec is the default");
+        server.cli(&["CONFIG", "SET", "appendfsync", "always"]).await;
+        assert_eq!(durability(&server).await, Some(Durability::Committed));
+        // As with many who run it for others.
+        server.cli(&["ACL", "SETUSER", "default", "-config"]).await;
+        assert_eq!(durability(&server).await, None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,11 @@
 //! Redis and Valkey, as real servers.
 
+mod access;
 mod brokers;
 mod coordination;
 mod failover;
 mod fitness;
+mod memory;
+mod moving;
 mod reader;
 mod support;

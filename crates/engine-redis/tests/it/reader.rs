@@ -7,7 +7,7 @@ use std::time::Duration;
 use fanfare_bus::{Budget, Bus, Delivery, Error, History, Hub, HubOptions, Policies, PolicyOptions, Reader, Subscribe};
 use fanfare_engine_redis::{Engine, Options};
 use fanfare_lifecycle::Lifecycle;
-use fanfare_model::{Data, Draft, Event, Gap, Position, StartFrom, SystemClock, Tenant, Topic, TopicKey};
+use fanfare_model::{Data, Draft, Event, EventId, Gap, Position, StartFrom, SystemClock, Tenant, Topic, TopicKey};
 
 /// How long anything may take in a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,15 +42,21 @@ impl Node {
     }
 
     pub(crate) async fn try_publish(&self, topic: &TopicKey, number: u64) -> Result<Position, Error> {
-        self.try_publish_text(topic, number.to_string()).await
+        self.try_publish_draft(topic, Draft::new(Data::text(number.to_string()))).await
+    }
+
+    /// Under an id that may be there already.
+    pub(crate) async fn try_publish_as(&self, topic: &TopicKey, id: &str, number: u64) -> Result<Position, Error> {
+        let mut draft = Draft::new(Data::text(number.to_string()));
+        draft.id = EventId::new(id).expect("a valid id");
+        self.try_publish_draft(topic, draft).await
     }
 
     pub(crate) async fn publish_text(&self, topic: &TopicKey, text: String) {
-        self.try_publish_text(topic, text).await.expect("the event is accepted");
+        self.try_publish_draft(topic, Draft::new(Data::text(text))).await.expect("the event is accepted");
     }
 
-    async fn try_publish_text(&self, topic: &TopicKey, text: String) -> Result<Position, Error> {
-        let draft = Draft::new(Data::text(text));
+    async fn try_publish_draft(&self, topic: &TopicKey, draft: Draft) -> Result<Position, Error> {
         let mut answers =
             self.bus.publish(&topic.tenant, vec![(topic.topic.clone(), draft)]).await.expect("the event is valid");
         answers.remove(0).map(|appended| appended.position)

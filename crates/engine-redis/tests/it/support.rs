@@ -3,13 +3,26 @@
 use std::sync::Arc;
 
 use fanfare_bus::{Broker, contract};
-use fanfare_engine_redis::{Engine, Options};
+use fanfare_engine_redis::{Engine, Mode, Options};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::Clock;
+use fanfare_test_engines::{RedisCluster, RedisSentinel};
 
 /// Options for a server that stands alone.
 pub(crate) fn at(url: String) -> Options {
-    Options { urls: vec![url], ..Options::default() }
+    Options { urls: vec![url.into()], ..Options::default() }
+}
+
+/// Options for a Cluster.
+pub(crate) fn cluster(servers: &RedisCluster) -> Options {
+    let urls = servers.urls().into_iter().map(Into::into).collect();
+    Options { urls, mode: Mode::Cluster, ..Options::default() }
+}
+
+/// Options for what Sentinels watch.
+pub(crate) fn sentinel(servers: &RedisSentinel) -> Options {
+    let urls = servers.urls().into_iter().map(Into::into).collect();
+    Options { urls, mode: Mode::Sentinel, service: servers.master_name().to_owned(), ..Options::default() }
 }
 
 /// An engine whose names begin as those of no other place.
