@@ -335,6 +335,9 @@ DECLARE
     v_lives boolean;
     v_gone bigint;
 BEGIN
+    -- Nobody writes to it, but a transaction of an application that has been open since that day: its events would be seen
+    -- neither here nor afterwards.
+    EXECUTE format('LOCK TABLE %I IN SHARE ROW EXCLUSIVE MODE', p_name);
     EXECUTE format('SELECT EXISTS (SELECT 1 FROM topic t WHERE EXISTS (
         SELECT 1 FROM %I l WHERE l.life = t.life AND l.off >= t.first))', p_name) INTO v_lives;
     IF NOT v_lives THEN

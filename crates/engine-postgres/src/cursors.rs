@@ -10,7 +10,6 @@ use sqlx::Row as _;
 use crate::columns;
 use crate::error::Failure;
 use crate::metrics::Call;
-use crate::progress;
 use crate::server::SharedServer;
 
 /// [`Cursors`] over one schema of a database.
@@ -41,11 +40,11 @@ impl PgCursors {
         let query = sqlx::query(GET).bind(key.tenant.as_str()).bind(key.consumer.as_str()).bind(key.topic.as_str());
         let row = self.server.limit(query.fetch_optional(&mut *connection)).await;
         let Some(row) = connection.done(row)? else { return Ok(None) };
-        Ok(Some((version(row.try_get(0)?), progress::decode(row.try_get(1)?)?)))
+        Ok(Some((version(row.try_get(0)?), progress(row.try_get(1)?)?)))
     }
 
     async fn swap_now(&self, swap: &Swap) -> Result<Swapped, Failure> {
-        let stored = swap.progress.as_ref().map(progress::encode).transpose()?;
+        let stored = swap.progress.as_ref().map(Progress::to_json);
         let mut connection = self.server.borrow(Call::Cursors).await?;
         let query = sqlx::query(SWAP)
             .bind(swap.key.tenant.as_str())
@@ -83,11 +82,15 @@ impl PgCursors {
                 consumer: Name::new(row.try_get::<&str, _>(0)?).map_err(|_| Failure::Damaged("consumer"))?,
                 topic: Topic::from_stored(row.try_get(1)?).map_err(|_| Failure::Damaged("topic"))?,
             };
-            Ok((key, progress::decode(row.try_get(2)?)?))
+            Ok((key, progress(row.try_get(2)?)?))
         };
         let records = rows.iter().take(query.limit).map(record).collect::<Result<_, Failure>>()?;
         Ok(ListPage { records, more: rows.len() > query.limit })
     }
+}
+
+fn progress(json: &str) -> Result<Progress, Failure> {
+    Progress::from_json(json.as_bytes()).ok_or(Failure::Damaged("progress"))
 }
 
 fn version(number: i64) -> Version {

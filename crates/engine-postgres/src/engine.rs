@@ -56,6 +56,7 @@ impl Engine {
         let server = Arc::new(Server::new(options)?);
         let mut connection = server.connect().await.map_err(unreachable)?;
         check(&server, &mut connection).await?;
+        check_unshared(&server, &mut connection).await?;
         let shards = set_up(&mut connection, options, &*clock)
             .await
             .map_err(|source| Error::Schema { schema: options.schema.clone(), source })?;
@@ -226,10 +227,12 @@ async fn write_policies(server: &Server, policies: &Policies) -> Result<(), Fail
 }
 
 fn unreachable(failure: Failure) -> Error {
-    Error::Unreachable(match failure {
-        Failure::Server(error) => error,
-        other => sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, other)),
-    })
+    match failure {
+        other if other.is_shared() => Error::Shared,
+        Failure::Server(error @ sqlx::Error::Database(_)) => Error::Refused(error),
+        Failure::Server(error) => Error::Unreachable(error),
+        other => Error::Unreachable(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, other))),
+    }
 }
 
 /// Whether the server has what is needed.
@@ -248,6 +251,18 @@ async fn check(server: &Server, connection: &mut PgConnection) -> Result<(), Err
         return Err(Error::Encoding { found: encoding });
     }
     Ok(())
+}
+
+/// Whether connections are of one's own, and not lent by a pooler for a transaction at a time: two that are there at once
+/// would be one at the server. A pooler that happens to have others at hand is not found out.
+async fn check_unshared(server: &Server, first: &mut PgConnection) -> Result<(), Error> {
+    let mut second = server.connect().await.map_err(unreachable)?;
+    let mut backends = [0, 0];
+    for (backend, connection) in backends.iter_mut().zip([first, &mut second]) {
+        let query = sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()");
+        *backend = server.limit(query.fetch_one(connection)).await.map_err(unreachable)?;
+    }
+    if backends[0] == backends[1] { Err(Error::Shared) } else { Ok(()) }
 }
 
 /// Makes the schema and its tables. Nodes that start together do so one after the other.

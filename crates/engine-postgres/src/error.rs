@@ -12,6 +12,11 @@ pub enum Error {
     /// No server can be reached, or it lets nobody in.
     #[error("no PostgreSQL server of `engine.postgres` can be reached; check `url`, `standby_urls` and that it runs")]
     Unreachable(#[source] sqlx::Error),
+    /// A server is there and lets this node not in.
+    #[error(
+        "the PostgreSQL server refuses this node; check user, password and database in engine.postgres.url (or password_file)"
+    )]
+    Refused(#[source] sqlx::Error),
     /// The server is too old.
     #[error("the PostgreSQL server is of version {found}; at least 15 is needed")]
     Version {
@@ -24,6 +29,12 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// A pooler hands one connection to several clients in turn.
+    #[error(
+        "a pooler at `engine.postgres.url` lends connections for a transaction at a time; locks, settings and LISTEN need \
+         their own: set pool_mode = session for this database, or connect to the server itself"
+    )]
+    Shared,
     /// The tables could not be made or brought up to date.
     #[error(
         "the schema `{schema}` could not be set up; its user needs CREATE on the database, or on a schema made for it"
@@ -41,8 +52,8 @@ impl Error {
     /// What the caller can do.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Options(_) | Self::Version { .. } | Self::Encoding { .. } => Kind::Invalid,
-            Self::Unreachable(_) | Self::Schema { .. } => Kind::Unavailable,
+            Self::Options(_) | Self::Version { .. } | Self::Encoding { .. } | Self::Shared => Kind::Invalid,
+            Self::Unreachable(_) | Self::Refused(_) | Self::Schema { .. } => Kind::Unavailable,
         }
     }
 }
@@ -62,6 +73,13 @@ impl Failure {
     /// Whether the server said so, and the connection is as good as before.
     pub(crate) fn is_answer(&self) -> bool {
         matches!(self, Self::Server(sqlx::Error::Database(_) | sqlx::Error::RowNotFound))
+    }
+
+    /// Whether somebody else's statements are on what should be a new connection, or ours are not.
+    pub(crate) fn is_shared(&self) -> bool {
+        // duplicate_prepared_statement, invalid_sql_statement_name
+        matches!(self, Self::Server(sqlx::Error::Database(error))
+            if matches!(error.code().as_deref(), Some("42P05" | "26000")))
     }
 
     /// Whether the same again may succeed at once: two transactions were in each other's way.

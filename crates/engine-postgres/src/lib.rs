@@ -24,7 +24,6 @@ mod leases;
 mod log;
 mod options;
 mod presence;
-mod progress;
 mod restore;
 mod server;
 mod snapshot;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fanfare_auth::Secret;
+use fanfare_auth::SecretUrl;
 use fanfare_model::{ByteSize, Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,10 +15,10 @@ pub struct Options {
     /// `verify-full` for a server in another network), `sslrootcert`, `sslcert` and `sslkey`. A pooler between must not
     /// hand one connection to several clients in turn (`PgBouncer`: `pool_mode = session`). Default
     /// `postgres://127.0.0.1:5432/fanfare`.
-    pub url: Secret,
+    pub url: SecretUrl,
     /// Other servers of the same cluster, tried in order when the one at `url` cannot be reached or takes no writes: the
     /// one that does is used. Default: none, for one server, or an address that follows the server that takes writes.
-    pub standby_urls: Vec<Secret>,
+    pub standby_urls: Vec<SecretUrl>,
     /// A file with the password, for URLs without one. Default: none.
     pub password_file: Option<PathBuf>,
     /// The schema in the database that holds everything, made if it is not there: clusters with different schemas share
@@ -62,7 +62,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            url: Secret::new("postgres://127.0.0.1:5432/fanfare"),
+            url: SecretUrl::new("postgres://127.0.0.1:5432/fanfare"),
             standby_urls: Vec::new(),
             password_file: None,
             schema: "fanfare".to_owned(),

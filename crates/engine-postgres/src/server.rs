@@ -31,8 +31,9 @@ impl Server {
         let password = match &options.password_file {
             None => None,
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| Error::Options(format!("password_file cannot be read: {error}")))?;
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Error::Options(format!("password_file {} cannot be read: {error}", path.display()))
+                })?;
                 Some(text.trim_end_matches(['\r', '\n']).to_owned())
             }
         };

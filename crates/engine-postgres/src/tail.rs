@@ -80,6 +80,7 @@ impl Tail {
             poll_active: options.poll_active.get(),
             poll_idle: options.poll_idle.get(),
             connected_before: false,
+            is_well: false,
         };
         let ended = life.hard().clone();
         life.spawn(TaskKind::Background, "read the tail of PostgreSQL", async move {
@@ -128,18 +129,19 @@ struct Task {
     poll_active: Duration,
     poll_idle: Duration,
     connected_before: bool,
+    /// Whether the present connection has served at all.
+    is_well: bool,
 }
 
 impl Task {
     async fn run(mut self) {
         let mut pause = RETRY.0;
         loop {
-            let since = Instant::now();
+            self.is_well = false;
             if let Err(failure) = self.follow().await {
                 tracing::warn!(error = %failure, source = ?std::error::Error::source(&failure), "the tail of PostgreSQL broke off");
             }
-            // It had been well for a while.
-            pause = if since.elapsed() > IDLE_AFTER { RETRY.0 } else { (pause * 2).min(RETRY.1) };
+            pause = if self.is_well { RETRY.0 } else { (pause * 2).min(RETRY.1) };
             tokio::time::sleep(pause.mul_f64(rand_share())).await;
         }
     }
@@ -159,6 +161,7 @@ impl Task {
                 }
                 None => seen = self.begin(&mut connection).await?,
             }
+            self.is_well = true;
             if let Some(done) = waiting.take() {
                 // Whoever asked may be gone.
                 let _ = done.send(());

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fanfare_auth::Secret;
 use fanfare_engine_postgres::{Engine, Error, Options};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{Duration, GapReason, Kind, SystemClock};
@@ -82,7 +81,7 @@ async fn a_standby_that_lacks_the_end_is_told_as_a_fork() {
     let standby = primary.standby_via(proxy.address()).await;
     drop(first);
     let both = Options {
-        standby_urls: vec![Secret::new(standby.url())],
+        standby_urls: vec![standby.url().into()],
         timeout: Duration::from_secs(2),
         ..options(&url, "fanfare")
     };

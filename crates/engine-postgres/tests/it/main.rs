@@ -1,10 +1,12 @@
 //! The engine against real servers.
 
+mod access;
 mod coordination;
 mod failing;
 mod keeping;
 mod logs;
 mod outbox;
+mod pooler;
 mod presence;
 mod support;
 mod transactions;

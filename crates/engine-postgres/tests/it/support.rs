@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare_auth::Secret;
 use fanfare_bus::{Broker, Budget, Bus, Delivery, Error, Hub, HubOptions, Policies, PolicyOptions, Reader, Subscribe};
 use fanfare_engine_postgres::{Engine, Options};
 use fanfare_history::Appended;
@@ -25,9 +24,22 @@ pub(crate) async fn shared() -> &'static Postgres {
     SERVER.get_or_init(|| Postgres::start_with(&["fsync=off", "full_page_writes=off"])).await
 }
 
+/// Whether servers have to run as another user, because they refuse to run as root.
+pub(crate) fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+/// Gives a folder to the user that servers run as then.
+pub(crate) fn give_to_postgres(folder: &std::path::Path) {
+    if is_root() {
+        let given = std::process::Command::new("chown").args(["-R", "postgres:postgres"]).arg(folder).status();
+        assert!(given.is_ok_and(|status| status.success()), "root may give a folder away");
+    }
+}
+
 /// Few connections, because many tests share the server.
 pub(crate) fn options(url: &str, schema: &str) -> Options {
-    Options { url: Secret::new(url), schema: schema.to_owned(), connections: 4, writers: 2, ..Options::default() }
+    Options { url: url.into(), schema: schema.to_owned(), connections: 4, writers: 2, ..Options::default() }
 }
 
 pub(crate) async fn engine(url: &str, schema: &str, clock: Arc<dyn Clock>, life: &Lifecycle) -> Arc<Engine> {
