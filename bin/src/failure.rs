@@ -102,9 +102,14 @@ impl fmt::Display for Failure {
             write!(f, "error {code}: {}", self.text)?;
         }
         let mut source = self.source.as_deref().map(|error| error as &dyn Error);
+        let mut said = String::new();
         while let Some(error) = source {
-            write!(f, "\n  because: {error}")?;
-            source = error.source();
+            let text = error.to_string();
+            // Many libraries repeat what they wrap.
+            if !said.ends_with(&text) {
+                write!(f, "\n  because: {text}")?;
+            }
+            (said, source) = (text, error.source());
         }
         write!(f, "\n  `fanfare explain {code}` says more")
     }

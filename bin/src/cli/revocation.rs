@@ -1,13 +1,16 @@
 //! `fanfare token revoke`, `block`, `unblock` and `revocations`.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use fanfare_auth::{Auth, Revocation, Revoked};
 use fanfare_model::{Clock as _, SystemClock, Tenant, Timestamp, UserId};
+use serde_json::{Value, json};
 
 use super::ConfigArgs;
+use crate::client::API;
 use crate::failure::{Code, Failure};
 use crate::print;
 use crate::serve::dev;
@@ -91,7 +94,8 @@ impl Withdrawal {
                 take_back(&config, Revocation::Block { tenant, user }, &done)
             }
             Self::Unblock(OfUser { config, user, tenant }) => {
-                open(&config)?.unblock(&tenant, &user).map_err(|error| dev::refused(&error))?;
+                let request = Request::Post("/v1/tokens/unblock", json!({ "user": user.as_str() }));
+                open(&config, &request)?.unblock(&tenant, &user).map_err(|error| dev::refused(&error))?;
                 print::line(format_args!("{user} is not blocked any more"));
                 Ok(())
             }
@@ -121,7 +125,7 @@ impl Revoke {
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let auth = open(&self.config)?;
+        let auth = open(&self.config, &Request::Get("/v1/tokens/revocations"))?;
         let mut after = None;
         loop {
             let page = auth.list_revocations(&self.tenant, after.as_deref(), PAGE);
@@ -156,18 +160,50 @@ impl List {
 }
 
 fn take_back(config: &ConfigArgs, revocation: Revocation, done: &str) -> Result<(), Failure> {
-    open(config)?.revoke(revocation).map_err(|error| dev::refused(&error))?;
+    let body = match &revocation {
+        Revocation::Token { id, .. } => json!({ "token_id": id }),
+        Revocation::UserTokens { user, issued_before, .. } => {
+            json!({ "user": user.as_str(), "issued_before": issued_before.to_string() })
+        }
+        Revocation::Block { user, .. } => json!({ "block_user": user.as_str() }),
+    };
+    open(config, &Request::Post("/v1/tokens/revoke", body))?
+        .revoke(revocation)
+        .map_err(|error| dev::refused(&error))?;
     print::line(done);
     Ok(())
 }
 
-fn open(config: &ConfigArgs) -> Result<Auth, Failure> {
+/// What the API of a running node is asked instead, where nodes share their log.
+enum Request {
+    Get(&'static str),
+    Post(&'static str, Value),
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Get(path) | Self::Post(path, _)) = self;
+        write!(f, "curl {API}{path} -H \"Authorization: Bearer $TOKEN\"")?;
+        match self {
+            Self::Get(_) => Ok(()),
+            Self::Post(_, body) => {
+                // A user's name may hold what ends the text of a shell.
+                let body = body.to_string().replace('\'', "'\\''");
+                write!(f, " -H 'Content-Type: application/json' -d '{body}'")
+            }
+        }
+    }
+}
+
+fn open(config: &ConfigArgs, instead: &Request) -> Result<Auth, Failure> {
     let loaded = config.sources().load()?;
     if loaded.config.is_cluster() {
-        return Err(Failure::new(
-            Code::Unusable,
-            "what is revoked is in the log that the nodes share; ask any of them (POST /v1/tokens/revoke)",
-        ));
+        let text = format!(
+            "nodes that share an engine keep in its log what is revoked, and this command writes only the file of a node by \
+             itself\n  fix: ask the API of any running node, with a token or an API key of the tenant that allows `admin` \
+             on `*`:\n    {instead}"
+        );
+        return Err(Failure::new(Code::Unusable, text));
     }
     let file = loaded.config.auth_of_node().revocations_file;
     // Without the directory no node has kept anything here.

@@ -56,7 +56,7 @@ pub(crate) struct Door {
 }
 
 /// The API of a node with the default configuration.
-const API: &str = "http://127.0.0.1:8081";
+pub(crate) const API: &str = "http://127.0.0.1:8081";
 
 impl ClientDoor {
     pub(crate) fn open(self) -> Result<Door, Failure> {

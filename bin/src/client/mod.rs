@@ -10,7 +10,7 @@ mod sse;
 mod start;
 mod ws;
 
-pub(crate) use door::{ClientDoor, Door, ServerDoor};
+pub(crate) use door::{API, ClientDoor, Door, ServerDoor};
 pub(crate) use follow::{Follow, Transport};
 pub(crate) use request::{Requests, send, unreachable};
 pub(crate) use show::Show;

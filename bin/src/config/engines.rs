@@ -28,29 +28,22 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
 /// The sections of the engines that are used.
 fn sections(config: &Config) -> Vec<Problem> {
     let engine = &config.engine;
-    let checks: [(Engine, &str, Result<(), String>); 4] = [
+    let checks: &[(Engine, Result<(), String>)] = &[
         #[cfg(feature = "redis")]
-        (Engine::Redis, "engine.redis", engine.redis.validate()),
-        #[cfg(not(feature = "redis"))]
-        (Engine::Redis, "engine.redis", Ok(())),
+        (Engine::Redis, engine.redis.validate()),
         #[cfg(feature = "nats")]
-        (Engine::Nats, "engine.nats", engine.nats.validate()),
-        #[cfg(not(feature = "nats"))]
-        (Engine::Nats, "engine.nats", Ok(())),
+        (Engine::Nats, engine.nats.validate()),
         #[cfg(feature = "postgres")]
-        (Engine::Postgres, "engine.postgres", engine.postgres.validate()),
-        #[cfg(not(feature = "postgres"))]
-        (Engine::Postgres, "engine.postgres", Ok(())),
+        (Engine::Postgres, engine.postgres.validate()),
         #[cfg(feature = "remote")]
-        (Engine::Remote, "engine.remote", engine.remote.validate()),
-        #[cfg(not(feature = "remote"))]
-        (Engine::Remote, "engine.remote", Ok(())),
+        (Engine::Remote, engine.remote.validate()),
     ];
     let used = |kind| engine.uses(kind) || kind == Engine::Remote && config.lends_engine();
-    let wrong = |(kind, section, check): (Engine, &str, Result<(), String>)| {
-        check.err().filter(|_| used(kind)).map(|text| Problem::in_section(section, &text))
+    let wrong = |(kind, check): &(Engine, Result<(), String>)| {
+        let text = check.as_ref().err().filter(|_| used(*kind))?;
+        Some(Problem::in_section(&format!("engine.{}", kind.as_str()), text))
     };
-    checks.into_iter().filter_map(wrong).collect()
+    checks.iter().filter_map(wrong).collect()
 }
 
 /// An engine that this build lacks.

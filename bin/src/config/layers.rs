@@ -6,6 +6,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider, Source};
 
 use super::problem::Problem;
+use super::schema;
 
 /// The prefix of environment variables that set a key: `FANFARE__ENGINE__KIND` sets `engine.kind`.
 pub(super) const ENV_PREFIX: &str = "FANFARE__";
@@ -55,8 +56,8 @@ impl Layer {
         for (name, text) in variables {
             if let Some(path) = name.strip_prefix(ENV_PREFIX) {
                 let keys: Vec<_> = path.split(ENV_SEPARATOR).map(str::to_ascii_lowercase).collect();
-                let value = text.parse().unwrap_or_else(|_| Value::from(text));
-                insert(&mut values, &keys, value);
+                let value = text.parse().unwrap_or_else(|_| Value::from(text.as_str()));
+                insert(&mut values, &keys, fitting(&keys, &text, value));
             } else if let Some(rest) = name.strip_prefix("FANFARE_").filter(|rest| rest.contains(ENV_SEPARATOR)) {
                 return Err(Problem::about_source(
                     format!("the environment variable {name}"),
@@ -83,7 +84,8 @@ impl Layer {
                 )
             })?;
             let keys: Vec<_> = key.split('.').map(|key| key.trim().to_owned()).collect();
-            insert(&mut values, &keys, toml_value(text.trim()));
+            let text = text.trim();
+            insert(&mut values, &keys, fitting(&keys, text, toml_value(text)));
         }
         let metadata = Metadata::named("the option --set");
         Ok(Self { metadata, values })
@@ -144,6 +146,12 @@ fn insert(values: &mut Dict, keys: &[String], value: Value) {
             }
         }
     }
+}
+
+/// What was read, or the text itself where text belongs: a password may look like a number.
+fn fitting(keys: &[String], text: &str, value: Value) -> Value {
+    let is_text = !matches!(value, Value::String(..)) && schema::is_text(&keys.join("."));
+    if is_text { Value::from(text) } else { value }
 }
 
 fn toml_value(text: &str) -> Value {

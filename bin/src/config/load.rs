@@ -180,6 +180,10 @@ mod tests {
         assert_eq!(config.engine.path, Path::new("/tmp/a b"));
         assert_eq!(config.roles, [crate::config::Role::Sse]);
         assert_eq!(config.topics["*"].client_publish, Some(true));
+        let named = load("", &[("FANFARE__CLUSTER__NAME", "7")], &[]).unwrap();
+        assert_eq!(named.cluster.name.as_deref(), Some("7"), "text may look like a number");
+        let named = load("", &[], &["cluster.name=[7]"]).unwrap();
+        assert_eq!(named.cluster.name.as_deref(), Some("[7]"));
     }
 
     #[test]

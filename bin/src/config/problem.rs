@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use figment::error::Kind;
+use figment::error::{Actual, Kind};
 use figment::{Metadata, Profile};
 
 use super::schema;
@@ -83,7 +83,12 @@ impl Problem {
                 Self::about(key.clone(), "has a value that does not fit", schema::expectation(&key))
             }
             Kind::Message(text) => Self::about(key.clone(), text.clone(), schema::expectation(&key)),
-            Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => Self::about(
+            // Not the value: it may be a secret.
+            Kind::InvalidType(actual, expected) => {
+                let what = format!("is {}, but must be {}", type_of(actual), in_words(expected));
+                Self::about(key.clone(), what, schema::expectation(&key))
+            }
+            Kind::InvalidValue(actual, expected) => Self::about(
                 key.clone(),
                 format!("is {actual}, but must be {}", in_words(expected)),
                 schema::expectation(&key),
@@ -97,12 +102,27 @@ impl Problem {
     }
 }
 
+/// What was written, likewise.
+fn type_of(actual: &Actual) -> &'static str {
+    match actual {
+        Actual::Bool(_) => "true or false",
+        Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_) => "a number",
+        Actual::Char(_) | Actual::Str(_) => "text",
+        Actual::Seq => "a list",
+        Actual::Map => "a table",
+        _ => "something else",
+    }
+}
+
 /// What serde expected, for people who do not write Rust.
 fn in_words(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
+        "a string" => "text",
+        "a sequence" => "a list",
+        "a map" => "a table",
         other => other,
     }
 }

@@ -25,14 +25,37 @@ pub(crate) fn json_schema() -> Value {
 /// What a value of `key` should look like, from its description: the text for a person who got it wrong.
 pub(super) fn expectation(key: &str) -> String {
     let root = json_schema();
-    let mut at = Some(&root);
-    for part in key.split('.').filter(|part| !part.is_empty()) {
-        at = at.and_then(|schema| child(&root, schema, part));
-    }
-    match at.and_then(|schema| description(&root, schema)) {
+    match find(&root, key).and_then(|schema| description(&root, schema)) {
         Some(text) => format!("{key}: {}", text.replace('\n', " ")),
         None => "see docs/reference/configuration.md".to_owned(),
     }
+}
+
+/// Whether the value of `key` is text, whatever it looks like.
+pub(super) fn is_text(key: &str) -> bool {
+    let root = json_schema();
+    find(&root, key).is_some_and(|schema| types(&root, schema).all(|name| name == "string"))
+}
+
+/// The schema of `key`.
+fn find<'a>(root: &'a Value, key: &str) -> Option<&'a Value> {
+    let mut parts = key.split('.').filter(|part| !part.is_empty());
+    parts.try_fold(root, |schema, part| child(root, schema, part))
+}
+
+/// The types that a value may have, but for none at all.
+fn types<'a>(root: &'a Value, schema: &'a Value) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+    let schema = resolve(root, schema).unwrap_or(schema);
+    if let Some(ways) = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array) {
+        return Box::new(ways.iter().flat_map(|way| types(root, way)));
+    }
+    let names = match schema.get("type") {
+        Some(Value::Array(names)) => names.as_slice(),
+        Some(name) => std::slice::from_ref(name),
+        // Anything.
+        None => return Box::new(std::iter::once("any")),
+    };
+    Box::new(names.iter().filter_map(Value::as_str).filter(|name| *name != "null"))
 }
 
 /// The description of `schema`, or of what it refers to.

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use fanfare_bus::{Append, TopicsQuery};
-use fanfare_history::Stretch;
+use fanfare_history::{Keep, Stretch};
 use fanfare_model::{Draft, Event, Tenant, TopicKey};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::Moved;
 use super::progress::Progress;
-use super::walk::Walk;
+use super::walk::{self, Walk};
 use crate::failure::{Code, Failure};
 use crate::serve::engine::{Kept, Restoring};
 
 /// How many topics are listed at a time.
 const TOPICS_MAX: usize = 1000;
+/// How many topics are moved at a time: enough that neither engine waits for the other, and 16 pages fit into memory.
+pub(super) const TOPICS_AT_ONCE: usize = 16;
 /// How many events are published at once.
 const BATCH: usize = 200;
 
@@ -41,8 +44,9 @@ impl<'a> Copy<'a> {
 
     pub(super) async fn topics(&self, topics: &[TopicKey], progress: &Progress) -> Result<Moved, Failure> {
         let mut moved = Moved::default();
-        for topic in topics {
-            match self.topic(topic).await? {
+        let mut copying = stream::iter(topics).map(|topic| self.topic(topic)).buffer_unordered(TOPICS_AT_ONCE);
+        while let Some(copied) = copying.try_next().await? {
+            match copied {
                 Some(events) => {
                     moved.topics += 1;
                     moved.events += events;
@@ -64,32 +68,55 @@ impl<'a> Copy<'a> {
         if !policy.history {
             return Ok(None);
         }
+        let moved = match self.to {
+            To::Restoring(to) => self.restore(to, topic, &policy.keep).await,
+            To::Anew(to) => self.publish_anew(to, topic).await,
+        };
+        moved.map(Some)
+    }
+
+    async fn restore(&self, to: &Restoring, topic: &TopicKey, keep: &Arc<Keep>) -> Result<u64, Failure> {
         let mut walk = Walk::from(self.from, topic, 0);
         let mut count = 0;
         loop {
             let (events, head) = walk.page().await?;
-            count += u64::try_from(events.len()).unwrap_or(u64::MAX);
-            match self.to {
-                To::Restoring(to) => {
-                    let stretch = Stretch { topic: topic.clone(), keep: Arc::clone(&policy.keep), head, events };
-                    to.restore(stretch).await?;
-                }
-                To::Anew(to) => publish(to, &events).await?,
-            }
+            count += events.len() as u64;
+            to.restore(Stretch { topic: topic.clone(), keep: Arc::clone(keep), head, events }).await?;
             if !walk.has_more() {
-                return Ok(Some(count));
+                return Ok(count);
             }
         }
     }
+
+    /// Goes on after what an earlier move has published: the engine knows ids for some minutes only.
+    async fn publish_anew(&self, to: &Kept, topic: &TopicKey) -> Result<u64, Failure> {
+        let mut published = walk::last(to, topic).await?.map(|last| last.draft.id.clone());
+        let mut walk = Walk::from(self.from, topic, 0);
+        let mut count = 0;
+        while walk.has_more() {
+            let mut events = walk.page().await?.0;
+            count += events.len() as u64;
+            if let Some(id) = &published {
+                let found = events.iter().position(|event| event.draft.id == *id);
+                events.drain(..found.map_or(events.len(), |at| at + 1));
+                published = published.filter(|_| found.is_none());
+            }
+            publish(to, topic, events.iter().map(|event| as_of_then(event)).collect()).await?;
+        }
+        if published.is_some() {
+            let TopicKey { tenant, topic } = topic;
+            let text = format!("the topic `{topic}` of the tenant `{tenant}` has another log in the new engine");
+            return Err(Failure::new(Code::MoveFailed, text));
+        }
+        Ok(count)
+    }
 }
 
-/// Publishes events of one topic again, in their order.
-async fn publish(to: &Kept, events: &[Arc<Event>]) -> Result<(), Failure> {
-    for batch in events.chunks(BATCH) {
-        let append = |event: &Arc<Event>| {
-            let keep = Arc::clone(&to.policies.of(&event.topic.topic).keep);
-            Append { topic: event.topic.clone(), draft: as_of_then(event), keep }
-        };
+/// Publishes events of one topic, in their order.
+pub(super) async fn publish(to: &Kept, topic: &TopicKey, drafts: Vec<Draft>) -> Result<(), Failure> {
+    let keep = &to.policies.of(&topic.topic).keep;
+    for batch in drafts.chunks(BATCH) {
+        let append = |draft: &Draft| Append { topic: topic.clone(), draft: draft.clone(), keep: Arc::clone(keep) };
         for outcome in to.broker.publish(batch.iter().map(append).collect()).await {
             outcome.map_err(|error| to.failed("publish to", error))?;
         }

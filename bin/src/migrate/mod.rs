@@ -3,6 +3,7 @@
 mod copy;
 mod cursors;
 mod progress;
+mod revocations;
 mod tenants;
 mod verify;
 mod walk;
@@ -10,7 +11,7 @@ mod walk;
 use std::sync::Arc;
 
 use fanfare_lifecycle::Lifecycle;
-use fanfare_model::{Clock, SystemClock, Tenant, Topic, TopicKey};
+use fanfare_model::{Clock, SystemClock, Tenant, TopicKey};
 
 use crate::config::{Config, Engine};
 use crate::failure::{Code, Failure};
@@ -18,6 +19,7 @@ use crate::print;
 use crate::serve::engine::Kept;
 use copy::Copy;
 use progress::Progress;
+use revocations::Side;
 
 /// What `fanfare migrate` was asked to do.
 #[derive(Debug)]
@@ -42,10 +44,9 @@ struct Moved {
     /// Topics whose new policy keeps nothing.
     skipped: u64,
     cursors: u64,
+    /// What was revoked, if it is kept otherwise than before.
+    revoked: u64,
 }
-
-/// The topic by which nodes remember what was revoked. It is in no list.
-const REVOCATIONS: &str = "revocations";
 
 impl Migrate {
     pub(crate) async fn run(self) -> Result<(), Failure> {
@@ -89,6 +90,9 @@ impl Migrate {
         if keeps_places {
             moved.cursors = cursors::copy(&from, &to, &self.tenants()).await?;
         }
+        if !self.keeps_revocations_alike() {
+            moved.revoked = revocations::carry(Side(&self.from, &from), Side(&self.to, &to), &clock).await?;
+        }
         progress.end();
         to.close().await?;
         from.close().await?;
@@ -96,15 +100,20 @@ impl Migrate {
         Ok(())
     }
 
-    /// Every topic there is, of every tenant that is known, and what was revoked.
+    /// Whether what was revoked moves like any topic.
+    fn keeps_revocations_alike(&self) -> bool {
+        self.from.is_cluster() && self.to.is_cluster()
+    }
+
+    /// Every topic there is, of every tenant that is known, and that of revocations, which is in no list.
     async fn topics(&self, from: &Kept) -> Result<Vec<TopicKey>, Failure> {
         let mut topics = Vec::new();
         for tenant in self.tenants() {
             topics.extend(copy::listed(from, &tenant).await?);
-            let revocations = TopicKey::new(tenant, Topic::internal(REVOCATIONS));
-            if copy::was_written(from, &revocations).await? {
-                topics.push(revocations);
-            }
+        }
+        let revocations = fanfare_session::revocations::topic();
+        if self.keeps_revocations_alike() && copy::was_written(from, &revocations).await? {
+            topics.push(revocations);
         }
         Ok(topics)
     }
@@ -131,11 +140,14 @@ fn renumber_instead(engine: Engine) -> Failure {
 }
 
 fn tell(moved: Moved, keeps_places: bool) {
-    let Moved { topics, events, trimmed, skipped, cursors } = moved;
+    let Moved { topics, events, trimmed, skipped, cursors, revoked } = moved;
     let places = if keeps_places { "with their epochs, offsets and times" } else { "with new offsets" };
     print::line(format_args!(
         "moved {events} events of {topics} topics {places}, and {cursors} cursors of consumers; verified"
     ));
+    if revoked > 0 {
+        print::line(format_args!("{revoked} revocations and blocks are in force as before"));
+    }
     if trimmed > 0 {
         print::line(format_args!("{trimmed} events are beyond what the new policies keep, and were left out"));
     }

@@ -14,9 +14,9 @@ impl Progress {
         let style = ProgressStyle::with_template("{msg:>9} {bar:40} {pos}/{len} topics, {elapsed}, {eta} left");
         // An error: the template is wrong, and it is ours.
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.enable_steady_tick(Duration::from_millis(200));
         let progress = Self(bar);
         progress.begin("moved", topics);
+        progress.0.enable_steady_tick(Duration::from_millis(200));
         progress
     }
 

@@ -2,8 +2,9 @@
 
 use fanfare_bus::Head;
 use fanfare_model::{Event, TopicKey};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::copy::as_of_then;
+use super::copy::{TOPICS_AT_ONCE, as_of_then};
 use super::progress::Progress;
 use super::walk::Walk;
 use crate::failure::{Code, Failure};
@@ -17,11 +18,12 @@ pub(super) async fn topics(
     keeps_places: bool,
     progress: &Progress,
 ) -> Result<u64, Failure> {
+    let kept = topics.iter().filter(|topic| to.policies.of(&topic.topic).history);
+    let mut reading =
+        stream::iter(kept).map(|topic| self::topic(from, to, topic, keeps_places)).buffer_unordered(TOPICS_AT_ONCE);
     let mut trimmed = 0;
-    for topic in topics {
-        if to.policies.of(&topic.topic).history {
-            trimmed += self::topic(from, to, topic, keeps_places).await?;
-        }
+    while let Some(beyond) = reading.try_next().await? {
+        trimmed += beyond;
         progress.topic();
     }
     Ok(trimmed)

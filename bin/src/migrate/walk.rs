@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use fanfare_bus::{Direction, Head, Read, ReadFrom};
+use fanfare_bus::{Direction, Head, Page, Read, ReadFrom};
 use fanfare_model::{Event, TopicKey};
 
 use crate::failure::Failure;
@@ -30,15 +30,8 @@ impl<'a> Walk<'a> {
 
     /// The next page and the head; no events at the end.
     pub(super) async fn page(&mut self) -> Result<(Vec<Arc<Event>>, Head), Failure> {
-        let read = Read {
-            topic: self.topic.clone(),
-            from: ReadFrom::Offset(self.next.unwrap_or(u64::MAX)),
-            direction: Direction::Forward,
-            limit: EVENTS_MAX,
-            bytes_max: BYTES_MAX,
-            age_max: None,
-        };
-        let page = self.kept.broker.read(read).await.map_err(|error| self.kept.failed("read", error))?;
+        let from = ReadFrom::Offset(self.next.unwrap_or(u64::MAX));
+        let page = read(self.kept, self.topic, from, Direction::Forward, EVENTS_MAX).await?;
         self.next = page.events.last().filter(|_| page.more).map(|last| last.offset + 1);
         Ok((page.events, page.head))
     }
@@ -55,4 +48,20 @@ impl<'a> Walk<'a> {
         }
         Ok(self.page.pop_front())
     }
+}
+
+/// The newest event that is kept of a topic.
+pub(super) async fn last(kept: &Kept, topic: &TopicKey) -> Result<Option<Arc<Event>>, Failure> {
+    Ok(read(kept, topic, ReadFrom::End, Direction::Backward, 1).await?.events.pop())
+}
+
+async fn read(
+    kept: &Kept,
+    topic: &TopicKey,
+    from: ReadFrom,
+    direction: Direction,
+    limit: usize,
+) -> Result<Page, Failure> {
+    let read = Read { topic: topic.clone(), from, direction, limit, bytes_max: BYTES_MAX, age_max: None };
+    kept.broker.read(read).await.map_err(|error| kept.failed("read", error))
 }

@@ -41,9 +41,19 @@ fn the_schema_covers_what_is_printed() {
 #[test]
 fn help_has_examples() {
     let dir = tempfile::tempdir().unwrap();
-    for command in
-        ["serve", "publish", "subscribe", "history", "token", "key", "dev-cert", "config", "explain", "completions"]
-    {
+    for command in [
+        "serve",
+        "publish",
+        "subscribe",
+        "history",
+        "token",
+        "key",
+        "dev-cert",
+        "config",
+        "migrate",
+        "explain",
+        "completions",
+    ] {
         let help = stdout(&fanfare(dir.path()).args([command, "--help"]).output().unwrap());
         assert!(help.contains(&format!("  fanfare {command}")) || help.contains("Examples:"), "{command}:\n{help}");
     }
@@ -121,6 +131,25 @@ fn tokens_are_taken_back_and_users_blocked() {
     assert_eq!(elsewhere, "");
     assert!(!run(&["revoke"]).status.success(), "neither a token nor a user");
     assert!(!run(&["unblock", "alice"]).status.success(), "nobody is blocked");
+}
+
+#[test]
+fn where_nodes_share_an_engine_the_api_takes_tokens_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = "[engine]\nkind = \"redis\"\n[auth.resume]\nkeys = [\"0123456789abcdef0123456789abcdef\"]\n";
+    std::fs::write(dir.path().join("fanfare.toml"), file).unwrap();
+    for (args, request) in [
+        (&["block", "o'neil"][..], r#"/v1/tokens/revoke -H "Authorization: Bearer $TOKEN" -H 'Content-Type"#),
+        (&["block", "o'neil"], r#"-d '{"block_user":"o'\''neil"}'"#),
+        (&["revoke", "--id", "one"], r#"-d '{"token_id":"one"}'"#),
+        (&["revoke", "--user", "bob"], r#""user":"bob""#),
+        (&["unblock", "bob"], "/v1/tokens/unblock"),
+        (&["revocations"], "/v1/tokens/revocations -H"),
+    ] {
+        let output = fanfare(dir.path()).arg("token").args(args).output().unwrap();
+        let text = stderr(&output);
+        assert!(output.status.code() == Some(1) && text.contains("FF-0014") && text.contains(request), "{text}");
+    }
 }
 
 #[test]

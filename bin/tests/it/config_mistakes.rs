@@ -1,6 +1,6 @@
 //! Every kind of mistake in a configuration is answered with the key, where it came from, and the fix.
 
-use crate::program::{fanfare, stderr};
+use crate::program::{fanfare, stderr, stdout};
 
 /// How a mistake is made, and what the answer must hold.
 struct Mistake {
@@ -36,7 +36,7 @@ const MISTAKES: &[Mistake] = &[
     Mistake {
         what: "wrong type",
         file: "workers = \"many\"\n",
-        answer: &["workers", FILE, "is string \"many\", but must be a whole number", "How many worker threads"],
+        answer: &["workers", FILE, "is text, but must be a whole number", "How many worker threads"],
         ..NONE
     },
     Mistake {
@@ -404,4 +404,26 @@ fn a_secret_is_never_told() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && text.contains("[auth.issuers.app"), "{text}");
     assert!(!text.contains(secret), "{text}");
+}
+
+#[test]
+fn passwords_in_urls_and_secrets_of_a_wrong_type_are_not_told_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let shown = |what: &str, file: &str| {
+        std::fs::write(dir.path().join("fanfare.toml"), file).unwrap();
+        let output = fanfare(dir.path()).args(["config", what]).output().unwrap();
+        let text = stdout(&output) + &stderr(&output);
+        assert!(!text.contains("424242"), "{text}");
+        text
+    };
+    let urls = "[engine.redis]\nurls = [\"redis://:424242@cache:6379\"]\n\
+                [engine.postgres]\nurl = \"postgres://app:424242@db/app\"\n";
+    let printed = shown("print", urls);
+    for url in ["redis://:redacted@cache:6379", "postgres://app:redacted@db/app"] {
+        assert!(printed.contains(url), "{printed}");
+    }
+    assert!(shown("check", "[engine.redis]\npassword = 424242\n").contains("is a number, but must be text"));
+    assert!(shown("check", "[auth.resume]\nkeys = \"424242\"\n").contains("is text, but must be a list"));
+    let nats = "[engine]\nkind = \"nats\"\n[engine.nats]\nurls = [\"nats://a:424242@b\"]\n";
+    assert!(shown("check", nats).contains("set username and password"));
 }

@@ -9,7 +9,7 @@ use crate::program::{fanfare, stderr};
 use crate::talk::{Follower, events, offsets, run};
 
 pub(crate) const SECRET: &str = "engine.remote.secret=0123456789abcdef0123456789abcdef";
-const KEYS: &str = "auth.resume.keys=['0123456789abcdef0123456789abcdef']";
+pub(crate) const KEYS: &str = "auth.resume.keys=['0123456789abcdef0123456789abcdef']";
 
 /// A node that lends its engine to others at its admin address.
 pub(crate) fn start_hub(directory: &Path) -> Node {

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod composed;
+#[cfg(test)]
 mod config_mistakes;
 #[cfg(test)]
 mod hub;

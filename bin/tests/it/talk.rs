@@ -1,6 +1,7 @@
 //! Publishing, following and reading back with the client commands, against a node of our own.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -21,6 +22,26 @@ pub(crate) fn run(directory: &Path, node: &Node, args: &[&str]) -> String {
     let output = client(directory, node, args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", stderr(&output));
     stdout(&output)
+}
+
+/// What the API of a node answers to a credential that may do everything.
+pub(crate) fn api(directory: &Path, node: &Node, method: &str, path: &str, body: &str) -> Value {
+    let args =
+        ["token", "--dev", "--door", "server", "--topics", "*", "--allow", "subscribe,publish,history,query,admin"];
+    let token = stdout(&fanfare(directory).args(args).output().unwrap());
+    let mut stream = TcpStream::connect(&node.admin).unwrap();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        token.trim(),
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
 }
 
 pub(crate) fn events(text: &str) -> Vec<Value> {

@@ -71,5 +71,5 @@ pub use principal::{Credential, Principal};
 pub use refusal::{Reason, Refusal};
 pub use resume::{PREFIX as RESUME_PREFIX, Resume, Sealed};
 pub use revocation::{Revocation, RevocationChange, Revocations, Revoked, RevokedPage};
-pub use secret::Secret;
+pub use secret::{Secret, SecretUrl};
 pub use tickets::{PREFIX as TICKET_PREFIX, Ticket, TicketRequest};

@@ -77,6 +77,9 @@ impl Options {
     /// Checks what types cannot. The error names the key (within this section) and the fix.
     pub fn validate(&self) -> Result<(), String> {
         if let Some(url) = &self.url {
+            if url.contains('@') {
+                return Err("url: holds a user or a password, which is not used; set secret or secret_file".to_owned());
+            }
             let parsed: Option<Uri> = url.parse().ok();
             let scheme = parsed.as_ref().and_then(Uri::scheme_str);
             if !matches!(scheme, Some("http" | "https")) || parsed.is_some_and(|url| url.path() != "/") {
@@ -154,6 +157,7 @@ mod tests {
         assert_eq!(Options::default().validate(), Ok(()));
         assert!(wrong(|options| options.url = Some("hub:8082".to_owned())).contains("https://hub.internal:8082"));
         assert!(wrong(|options| options.url = Some("https://hub/engine".to_owned())).starts_with("url:"));
+        assert!(!wrong(|options| options.url = Some("https://a:hush@hub".to_owned())).contains("hush"));
         assert!(wrong(|options| options.secret = Some(Secret::new("short"))).contains("at least 32"));
         assert!(wrong(|options| options.secret = Some(Secret::new("with spaces ".repeat(4)))).contains("ASCII"));
         assert!(wrong(|options| options.cert_file = Some("a".into())).contains("key_file"));

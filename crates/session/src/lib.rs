@@ -18,13 +18,13 @@ mod node;
 mod options;
 mod read_ahead;
 mod registry;
-mod revocations;
 
 pub mod access;
 pub mod client;
 pub mod metrics;
 pub mod problem;
 pub mod quota;
+pub mod revocations;
 
 pub use connection::Connection;
 pub use everywhere::{Everywhere, NotFound, Reached, Wish};

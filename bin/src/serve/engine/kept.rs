@@ -8,9 +8,9 @@ use fanfare_history::{Announce, Reset, Stretch};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{Clock, Event, Position, TopicKey};
 
+use super::Backends;
 use super::backend::TakeOver;
-use super::{Backends, fit};
-use crate::config::{Config, Engine, Parts};
+use crate::config::{Config, Engine};
 use crate::failure::{Code, Failure};
 
 /// An engine that is read, or published to.
@@ -30,7 +30,8 @@ pub(crate) struct Restoring {
 impl Kept {
     /// Opens the engine of `config` as a node does that nobody talks to.
     pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, life: &Lifecycle) -> Result<Self, Failure> {
-        let (parts, backends, policies) = connect(config, clock, life).await?;
+        let backends = Backends::connect(config, clock, life).await?;
+        let (parts, policies) = (backends.parts, backends.policies(config)?);
         Ok(Self {
             broker: backends.of(parts.log)?.broker(Arc::clone(&policies), Arc::new(Deaf)).await?,
             cursors: backends.of(parts.cursors)?.cursors().await?,
@@ -45,8 +46,9 @@ impl Kept {
         clock: &Arc<dyn Clock>,
         life: &Lifecycle,
     ) -> Result<Restoring, Failure> {
-        let (parts, backends, policies) = connect(config, clock, life).await?;
-        Ok(Restoring { to: backends.of(parts.log)?.restore(Arc::clone(&policies)).await?, policies })
+        let backends = Backends::connect(config, clock, life).await?;
+        let policies = backends.policies(config)?;
+        Ok(Restoring { to: backends.of(backends.parts.log)?.restore(Arc::clone(&policies)).await?, policies })
     }
 
     pub(crate) async fn close(&self) -> Result<(), Failure> {
@@ -81,18 +83,6 @@ impl Restoring {
             .await
             .map_err(|error| Failure::because(Code::MoveFailed, "the new engine cannot be closed", error))
     }
-}
-
-async fn connect(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    life: &Lifecycle,
-) -> Result<(Parts, Backends, Arc<Policies>), Failure> {
-    let parts = config.engine.parts();
-    let parts = parts.ok_or_else(|| Failure::new(Code::ConfigWrong, "engine.composed names no log and fan-out"))?;
-    let backends = Backends::connect(config, parts, clock, life).await?;
-    let policies = fit::policies(&config.topics, backends.of(parts.log)?.capabilities())?;
-    Ok((parts, backends, Arc::new(policies)))
 }
 
 /// Nobody listens.

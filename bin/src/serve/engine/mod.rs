@@ -7,6 +7,9 @@ mod local;
 
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(test)]
+#[cfg(all(feature = "nats", feature = "postgres", feature = "redis", feature = "remote"))]
+mod offers;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -20,7 +23,7 @@ use std::sync::Arc;
 #[cfg(not(feature = "remote"))]
 use fanfare_bus::Receive;
 use fanfare_bus::composed::announcer;
-use fanfare_bus::{Broker, Composed, Hub};
+use fanfare_bus::{Broker, Composed, Hub, Policies};
 use fanfare_cluster::{Leases, NodeInfo};
 use fanfare_consumer::Cursors;
 use fanfare_lifecycle::Lifecycle;
@@ -50,11 +53,8 @@ impl Engines {
     /// Connects to the configured engines, sees that they can do what the policies ask, and opens everything. Starts tasks
     /// of `life`. May take seconds: after a crash, or when an engine is not there yet.
     pub(super) async fn open(config: &Config, clock: &Arc<dyn Clock>, life: &Lifecycle) -> Result<Self, Failure> {
-        let parts = config.engine.parts().ok_or_else(|| {
-            Failure::new(Code::ConfigWrong, "engine.composed does not say which log and which fan-out")
-        })?;
-        let backends = Backends::connect(config, parts, clock, life).await?;
-        let policies = Arc::new(fit::policies(&config.topics, backends.of(parts.log)?.capabilities())?);
+        let backends = Backends::connect(config, clock, life).await?;
+        let (parts, policies) = (backends.parts, backends.policies(config)?);
         let hub = Hub::new(config.hub.clone(), Arc::clone(&policies), config.worker_count());
         #[cfg(feature = "remote")]
         let lending = remote::Lending::of(config, life, &hub);
@@ -86,13 +86,19 @@ impl Engines {
 }
 
 /// A connection to each engine that does something.
-struct Backends(BTreeMap<Engine, Box<dyn Backend>>);
+struct Backends {
+    parts: Parts,
+    connected: BTreeMap<Engine, Box<dyn Backend>>,
+}
 
 impl Backends {
-    async fn connect(config: &Config, parts: Parts, clock: &Arc<dyn Clock>, life: &Lifecycle) -> Result<Self, Failure> {
-        let mut backends: BTreeMap<Engine, Box<dyn Backend>> = BTreeMap::new();
+    async fn connect(config: &Config, clock: &Arc<dyn Clock>, life: &Lifecycle) -> Result<Self, Failure> {
+        let parts = config.engine.parts().ok_or_else(|| {
+            Failure::new(Code::ConfigWrong, "engine.composed does not say which log and which fan-out")
+        })?;
+        let mut connected: BTreeMap<Engine, Box<dyn Backend>> = BTreeMap::new();
         for engine in parts.all() {
-            if backends.contains_key(&engine) {
+            if connected.contains_key(&engine) {
                 continue;
             }
             let backend: Box<dyn Backend> = match engine {
@@ -111,14 +117,20 @@ impl Backends {
                     return Err(Failure::new(Code::EngineUnusable, text));
                 }
             };
-            backends.insert(engine, backend);
+            connected.insert(engine, backend);
         }
-        Ok(Self(backends))
+        Ok(Self { parts, connected })
+    }
+
+    /// The policies of the configuration, as far as the log can keep them.
+    fn policies(&self, config: &Config) -> Result<Arc<Policies>, Failure> {
+        let capabilities = self.of(self.parts.log)?.capabilities();
+        Ok(Arc::new(fit::policies(&config.topics, capabilities)?))
     }
 
     /// One that was connected to.
     fn of(&self, engine: Engine) -> Result<&dyn Backend, Failure> {
-        let backend = self.0.get(&engine).map(|backend| &**backend);
+        let backend = self.connected.get(&engine).map(|backend| &**backend);
         backend
             .ok_or_else(|| Failure::new(Code::EngineUnusable, format!("the engine `{}` is not there", engine.as_str())))
     }

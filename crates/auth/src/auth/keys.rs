@@ -75,6 +75,12 @@ impl Auth {
         self.inner.revocations.learn(change, self.inner.clock.now());
     }
 
+    /// Keeps in `auth.revocations_file`, if there is one, what was kept elsewhere ([`Auth::all_revoked`] there). Writes to
+    /// disk: not for a runtime's worker.
+    pub fn take_over(&self, revoked: &[Revoked]) -> Result<(), Error> {
+        self.inner.revocations.take_over(revoked, self.inner.clock.now())
+    }
+
     /// Everything that is revoked and in force, of all tenants.
     pub fn all_revoked(&self) -> Vec<Revoked> {
         self.inner.revocations.all(self.inner.clock.now())

@@ -102,6 +102,15 @@ impl Store {
         }
     }
 
+    /// Keeps in the file what was kept elsewhere, as it is there, whatever there is room for.
+    pub(crate) fn take_over(&self, revoked: &[Revoked], now: Timestamp) -> Result<(), Error> {
+        let mut changing = self.changing.lock();
+        for revoked in revoked {
+            changing.unwritten.add(revoked);
+        }
+        self.write(&mut changing, now, |_| ())
+    }
+
     /// Revokes, and says what is kept of it.
     pub(crate) fn revoke(&self, revocation: Revocation, now: Timestamp) -> Result<Revoked, Error> {
         let until = match &revocation {

@@ -3,12 +3,11 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use fanfare_auth::RevocationChange;
 use fanfare_bus::{Budget, Delivery, Direction, Read, ReadFrom, Reader, Subscribe};
 use fanfare_lifecycle::TaskKind;
 use fanfare_model::{Event, GapReason, StartFrom};
 
-use super::topic;
+use super::{change, topic};
 use crate::Node;
 
 /// How soon is tried again what the log did not let us.
@@ -99,7 +98,7 @@ impl Node {
     }
 
     fn learn(&self, event: &Event) {
-        match serde_json::from_slice::<RevocationChange>(event.draft.data.bytes()) {
+        match change(event) {
             Ok(change) => self.auth.learn(&change),
             Err(error) => tracing::error!(error = %error, "a revocation of another node cannot be understood"),
         }

@@ -8,7 +8,7 @@ mod follow;
 mod keep;
 
 use fanfare_auth::{Revocation, RevocationChange};
-use fanfare_model::{Data, DataKind, Draft, EventId, EventName, Kind, Tenant, Topic, TopicKey, UserId};
+use fanfare_model::{Data, DataKind, Draft, Event, EventId, EventName, Kind, Tenant, Topic, TopicKey, UserId};
 
 use crate::Node;
 
@@ -77,19 +77,28 @@ impl Node {
 
     /// Keeps a change in the log, where all nodes read it. `again` tells a change that is kept anew from the first time.
     async fn tell_revocation(&self, change: &RevocationChange, again: &str) -> Result<(), fanfare_bus::Error> {
-        let data = Data::from_stored(DataKind::Json, serde_json::to_vec(change).unwrap_or_default().into());
-        let id = EventId::new(format!("{}{again}", change.id())).expect("letters and digits");
-        let name = EventName::new(NAME).expect("a word of the program");
-        let draft = Draft { id, name: Some(name), ..Draft::new(data) };
-        let published = self.bus.publish(&Tenant::default(), vec![(topic().topic, draft)]).await;
+        let published = self.bus.publish(&Tenant::default(), vec![(topic().topic, draft(change, again))]).await;
         let answers = published.map_err(|refused| refused.error)?;
         answers.into_iter().try_for_each(|answer| answer.map(drop))
     }
 }
 
 /// Where the changes are kept.
-fn topic() -> TopicKey {
+pub fn topic() -> TopicKey {
     TopicKey::new(Tenant::default(), Topic::internal("revocations"))
+}
+
+/// What is published there of a change. `again` tells one that is kept anew from the first time; else it is empty.
+pub fn draft(change: &RevocationChange, again: &str) -> Draft {
+    let data = Data::from_stored(DataKind::Json, serde_json::to_vec(change).unwrap_or_default().into());
+    let id = EventId::new(format!("{}{again}", change.id())).expect("letters and digits");
+    let name = EventName::new(NAME).expect("a word of the program");
+    Draft { id, name: Some(name), ..Draft::new(data) }
+}
+
+/// The change that an event there tells of.
+pub fn change(event: &Event) -> serde_json::Result<RevocationChange> {
+    serde_json::from_slice(event.draft.data.bytes())
 }
 
 /// Does what writes to the disk where nobody waits for it.
