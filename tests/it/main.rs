@@ -11,6 +11,7 @@ mod disk;
 mod drain;
 mod every;
 mod examples;
+mod faults;
 mod grpc;
 mod hooks;
 mod hostile;

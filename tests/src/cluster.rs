@@ -53,9 +53,6 @@ pub struct Cluster {
     pub gateways: Vec<Server>,
 }
 
-/// Opens the engine of a node to others.
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
 /// What a node for backends runs.
 const API: &[&str] = &["api", "grpc"];
 
@@ -87,43 +84,32 @@ impl Cluster {
 impl Engines {
     /// Starts what is shared; the configuration of the nodes that share it.
     async fn start(&mut self, shared: Shared, config: Config) -> Config {
-        let url = |url: String| format!("url = \"{url}\"");
-        let urls = |url: String| format!("urls = [\"{url}\"]");
         match shared {
             Shared::Remote => {
-                let hub = Server::start(config.clone().production().roles(&[]).lends_engine(SECRET).resume_key()).await;
-                let lines = [url(format!("http://{}", hub.admin())), format!("secret = \"{SECRET}\"")];
-                self.hub = Some(hub);
-                config.shared("remote", &[&lines[0], &lines[1]])
+                let hub = self.hub.insert(Server::start(config.clone().hub()).await);
+                config.on_remote(hub.admin())
             }
-            Shared::Redis => {
-                let redis = self.redis.insert(Redis::start().await);
-                config.shared("redis", &[&urls(redis.url())])
-            }
-            Shared::Nats => {
-                let nats = self.nats.insert(Nats::start().await);
-                config.shared("nats", &[&urls(nats.url())])
-            }
-            Shared::Postgres => {
-                let postgres = self.postgres.insert(Postgres::start().await);
-                config.shared("postgres", &[&url(postgres.url())])
-            }
+            Shared::Redis => config.on_redis(&[self.start_redis().await], &[]),
+            Shared::Nats => config.on_nats(&[self.start_nats().await], &[]),
+            Shared::Postgres => config.on_postgres(&self.start_postgres().await),
             Shared::PostgresRedis => {
-                let postgres = self.postgres.insert(Postgres::start().await);
-                let redis = self.redis.insert(Redis::start().await);
-                config
-                    .shared("composed", &["log = \"postgres\"", "fanout = \"redis\""])
-                    .set("engine.postgres", &url(postgres.url()))
-                    .set("engine.redis", &urls(redis.url()))
+                config.on_postgres_and(&self.start_postgres().await, "redis", self.start_redis().await)
             }
             Shared::PostgresNats => {
-                let postgres = self.postgres.insert(Postgres::start().await);
-                let nats = self.nats.insert(Nats::start().await);
-                config
-                    .shared("composed", &["log = \"postgres\"", "fanout = \"nats\""])
-                    .set("engine.postgres", &url(postgres.url()))
-                    .set("engine.nats", &urls(nats.url()))
+                config.on_postgres_and(&self.start_postgres().await, "nats", self.start_nats().await)
             }
         }
+    }
+
+    async fn start_redis(&mut self) -> String {
+        self.redis.insert(Redis::start().await).url()
+    }
+
+    async fn start_nats(&mut self) -> String {
+        self.nats.insert(Nats::start().await).url()
+    }
+
+    async fn start_postgres(&mut self) -> String {
+        self.postgres.insert(Postgres::start().await).url()
     }
 }

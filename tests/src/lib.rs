@@ -28,6 +28,7 @@ mod proxy;
 mod raw_ws;
 mod script;
 mod server;
+mod shared;
 pub mod sse;
 pub mod token;
 mod transport;

@@ -17,7 +17,7 @@ use crate::program::Program;
 /// The end of a log that is shown when a server does not come up, bytes.
 const SHOWN_MAX: usize = 8 * 1024;
 
-/// How long processes that were killed may take to be gone.
+/// How long processes that were killed may take to be gone, or those that were stopped to stand still.
 const GOING_MAX: Duration = Duration::from_secs(5);
 
 /// How to start a server, and the process if it runs.
@@ -133,8 +133,26 @@ impl Process {
         kill_process(pid, signal).expect("our own child");
     }
 
+    /// SIGSTOP to it and to its children; returns when they stand still. Panics if the process does not run.
+    pub(crate) fn pause(&self) {
+        self.signal_all(Signal::STOP);
+        // A signal reaches threads a moment after it was sent, and one that is at work finishes what it was asked.
+        let until = Instant::now() + GOING_MAX;
+        for pid in self.pid().into_iter().flat_map(|pid| children(pid).into_iter().chain([pid])) {
+            while !stands_still(pid) {
+                assert!(Instant::now() < until, "{} does not stop", self.name);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// SIGCONT to it and to its children; panics if the process does not run.
+    pub(crate) fn resume(&self) {
+        self.signal_all(Signal::CONT);
+    }
+
     /// Sends `signal` to it and to its children; panics if the process does not run.
-    pub(crate) fn signal_all(&self, signal: Signal) {
+    fn signal_all(&self, signal: Signal) {
         // First the parent: it makes no more children while it is stopped.
         self.signal(signal);
         for child in self.pid().map(children).unwrap_or_default() {
@@ -164,9 +182,20 @@ impl Drop for Process {
 
 /// Whether a process runs: one that has ended and is not yet waited for by its parent does not.
 fn lives(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    state(Path::new(&format!("/proc/{}", pid.as_raw_nonzero()))).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Whether no thread of a process runs.
+fn stands_still(pid: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+    let mut threads = threads.into_iter().flatten().flatten();
+    threads.all(|thread| state(&thread.path()).is_none_or(|state| matches!(state, 'T' | 't' | 'Z' | 'X')))
+}
+
+/// The letter that the kernel has for what a process or thread does; `None` if it is gone.
+fn state(folder: &Path) -> Option<char> {
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
 }
 
 /// The children of a process that runs.

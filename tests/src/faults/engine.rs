@@ -8,9 +8,10 @@ use fanfare_test_engines::{FaultProxy, Nats, NatsCluster, Postgres, Protocol, Re
 use crate::{Config, Server};
 
 /// What a run stands on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum On {
     /// One node with everything in it.
+    #[default]
     Embedded,
     /// A node that owns the embedded log, and others that use it.
     Remote,
@@ -57,10 +58,8 @@ impl fmt::Display for On {
     }
 }
 
-/// The secret that opens one node's engine to others.
-const SECRET: &str = "a-secret-that-the-nodes-of-one-run-share";
-
 /// The servers of an engine, running.
+#[derive(Default)]
 pub struct Engine {
     on: On,
     /// The node that lends its engine.
@@ -85,82 +84,58 @@ impl Engine {
     /// Starts the servers; the configuration of the nodes that use them. Nodes reach a server that has one address
     /// through a [`FaultProxy`].
     pub async fn start(on: On, config: Config) -> (Self, Config) {
-        let mut engine = Self {
-            on,
-            hub: None,
-            redis: None,
-            sentinel: None,
-            redis_cluster: None,
-            nats: None,
-            nats_cluster: None,
-            postgres: None,
-            log_network: None,
-            carrier_network: None,
-        };
+        let mut engine = Self { on, ..Self::default() };
         let config = match on {
             On::Embedded => config,
-            On::Remote => engine.start_remote(config).await,
+            On::Remote => {
+                let hub = engine.hub.insert(Server::start(config.clone().hub()).await);
+                let network = engine.log_network.insert(FaultProxy::start(hub.admin()).await);
+                config.on_remote(network.address())
+            }
             On::Redis => {
                 let redis = engine.redis.insert(Redis::start().await);
                 let network = engine.log_network.insert(FaultProxy::start(redis.address()).await);
-                config.shared("redis", &[&urls(&[format!("redis://{}", network.address())])])
+                config.on_redis(&[format!("redis://{}", network.address())], &[])
             }
             On::RedisSentinel => {
                 let sentinel = engine.sentinel.insert(RedisSentinel::start().await);
                 let service = format!("service = \"{}\"", sentinel.master_name());
-                config.shared("redis", &["mode = \"sentinel\"", &service, &urls(&sentinel.urls())])
+                config.on_redis(&sentinel.urls(), &["mode = \"sentinel\"", &service])
             }
             On::RedisCluster => {
                 let cluster = engine.redis_cluster.insert(RedisCluster::start().await);
-                config.shared("redis", &["mode = \"cluster\"", &urls(&cluster.urls())])
+                config.on_redis(&cluster.urls(), &["mode = \"cluster\""])
             }
             On::Nats => {
                 let nats = engine.nats.insert(Nats::start().await);
                 let network = engine.log_network.insert(FaultProxy::start(nats.address()).await);
-                config.shared("nats", &[&urls(&[format!("nats://{}", network.address())])])
+                config.on_nats(&[format!("nats://{}", network.address())], &[])
             }
             On::NatsCluster => {
                 let cluster = engine.nats_cluster.insert(NatsCluster::start().await);
-                config.shared("nats", &["replicas = 3", &urls(&cluster.urls())])
+                config.on_nats(&cluster.urls(), &["replicas = 3"])
             }
-            On::Postgres => {
-                let section = engine.start_postgres().await;
-                config.shared("postgres", &[&section])
-            }
+            On::Postgres => config.on_postgres(&engine.start_postgres().await),
             On::PostgresRedis => {
-                let section = engine.start_postgres().await;
+                let url = engine.start_postgres().await;
                 let redis = engine.redis.insert(Redis::start().await);
                 let network = engine.carrier_network.insert(FaultProxy::start(redis.address()).await);
-                config
-                    .shared("composed", &["log = \"postgres\"", "fanout = \"redis\""])
-                    .set("engine.postgres", &section)
-                    .set("engine.redis", &urls(&[format!("redis://{}", network.address())]))
+                config.on_postgres_and(&url, "redis", format!("redis://{}", network.address()))
             }
             On::PostgresNats => {
-                let section = engine.start_postgres().await;
+                let url = engine.start_postgres().await;
                 let nats = engine.nats.insert(Nats::start().await);
                 let network = engine.carrier_network.insert(FaultProxy::start(nats.address()).await);
-                config
-                    .shared("composed", &["log = \"postgres\"", "fanout = \"nats\""])
-                    .set("engine.postgres", &section)
-                    .set("engine.nats", &urls(&[format!("nats://{}", network.address())]))
+                config.on_postgres_and(&url, "nats", format!("nats://{}", network.address()))
             }
         };
         (engine, config)
     }
 
-    async fn start_remote(&mut self, config: Config) -> Config {
-        let lending = config.clone().production().roles(&[]).lends_engine(SECRET).resume_key();
-        let hub = self.hub.insert(Server::start(lending).await);
-        let network = self.log_network.insert(FaultProxy::start(hub.admin()).await);
-        let (url, secret) = (format!("url = \"http://{}\"", network.address()), format!("secret = \"{SECRET}\""));
-        config.shared("remote", &[&url, &secret])
-    }
-
     async fn start_postgres(&mut self) -> String {
         let postgres = self.postgres.insert(Postgres::start().await);
         let network = self.log_network.insert(FaultProxy::start(postgres.address()).await);
-        format!("url = \"postgres://postgres@{}/postgres\"", network.address())
+        format!("postgres://postgres@{}/postgres", network.address())
     }
 
     /// The network between the nodes and the log.
@@ -247,8 +222,4 @@ impl Engine {
         self.network().retarget(server);
         self.network().cut(fanfare_test_engines::Cut::Reset);
     }
-}
-
-fn urls(urls: &[String]) -> String {
-    format!("urls = {urls:?}")
 }

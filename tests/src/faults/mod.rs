@@ -3,7 +3,7 @@
 //!
 //! A [`Stage`] is an engine with nodes of different roles on it, and a network between them that can be broken. A
 //! [`Play`] has publishers and readers work on it while a scenario breaks things; [`Play::finish`] has everybody come to
-//! the end, compares what they saw with the log, and gives a [`Report`]. The scenarios are in `tests/faults`.
+//! the end, compares what they saw with the log, and gives a [`Report`]. The scenarios are in `tests/it/faults`.
 
 pub mod checker;
 mod clock;
@@ -13,6 +13,7 @@ mod play;
 mod publisher;
 mod reader;
 mod recorder;
+mod recovery;
 mod report;
 mod stage;
 
@@ -20,5 +21,6 @@ pub use clock::SteppedClock;
 pub use engine::{Engine, On};
 pub use play::{Cast, Play, Scale};
 pub use recorder::Recorder;
-pub use report::Report;
+pub use recovery::{Outage, Recovery, Spread};
+pub use report::{Report, Traffic};
 pub use stage::Stage;

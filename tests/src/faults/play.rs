@@ -1,29 +1,33 @@
 //! Publishers and readers at work on a stage while a scenario breaks things.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod ending;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare_model::Position;
 use parking_lot::Mutex;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::checker::{Allowance, Entry, Log, Observation};
+use super::checker::{Allowance, Observation};
 use super::engine::On;
 use super::publisher::Publisher;
 use super::reader::Reader;
-use super::recorder::{Recorder, hash_of};
-use super::report::Report;
+use super::recorder::Recorder;
 use super::stage::Stage;
-use crate::{Api, Config, Transport, eventually, seed};
+use crate::{Config, Transport, eventually, seed};
 
 /// How long anything may take that must come in the end; thousands of clients at once take more than a minute.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// So many readers begin at once; the next when these have been given something. A crowd that comes at once is a scenario,
+/// not the way to begin one.
+const ENTERING_MAX: usize = 500;
 
 /// How much a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +98,7 @@ impl Default for Cast {
 pub struct Play {
     name: &'static str,
     on: On,
+    begun: Instant,
     seed: u64,
     /// Random choices of the scenario.
     pub random: StdRng,
@@ -113,6 +118,7 @@ pub struct Play {
 impl Play {
     /// Sets the stage and has everybody begin; every reader has been given something when this returns.
     pub async fn begin(name: &'static str, on: On, cast: Cast) -> Self {
+        let begun = Instant::now();
         let seed = seed(&format!("{name} on {on}"));
         let folder = history_folder();
         let path = folder.join(format!("{name} on {on}.history"));
@@ -123,6 +129,7 @@ impl Play {
         let play = Self {
             name,
             on,
+            begun,
             seed,
             random: StdRng::seed_from_u64(seed),
             scale: Scale::of_this_run(),
@@ -134,14 +141,12 @@ impl Play {
             readers: Mutex::default(),
             revoked: Mutex::default(),
         };
-        play.raise_the_curtain();
-        play.recorder.broken("begun");
-        play.until_whole().await;
+        play.raise_the_curtain().await;
         play.recorder.begun();
         play
     }
 
-    fn raise_the_curtain(&self) {
+    async fn raise_the_curtain(&self) {
         for number in 1..=self.cast.publishers {
             let publisher = Publisher {
                 number,
@@ -153,17 +158,25 @@ impl Play {
             };
             self.publishers.lock().spawn(publisher.run());
         }
-        let transports = self.cast.transports.iter().cycle();
-        for (number, transport) in (1..=self.cast.readers).zip(transports) {
-            let reader = Reader {
-                number,
-                transport: *transport,
-                doors: self.stage.doors(),
-                topics: self.topics_of(number),
-                recorder: Arc::clone(&self.recorder),
-                random: StdRng::seed_from_u64(!self.seed.wrapping_add(u64::from(number))),
-            };
-            self.readers.lock().spawn(reader.run());
+        let numbers: Vec<u32> = (1..=self.cast.readers).collect();
+        for group in numbers.chunks(ENTERING_MAX) {
+            self.recorder.broken("some readers begin");
+            for &number in group {
+                self.readers.lock().spawn(self.reader(number).run());
+            }
+            self.until_all_are_whole(group).await;
+        }
+    }
+
+    fn reader(&self, number: u32) -> Reader {
+        let index = usize::try_from(number - 1).expect("a small number");
+        Reader {
+            number,
+            transport: self.cast.transports[index % self.cast.transports.len()],
+            doors: self.stage.doors(),
+            topics: self.topics_of(number),
+            recorder: Arc::clone(&self.recorder),
+            random: StdRng::seed_from_u64(!self.seed.wrapping_add(u64::from(number))),
         }
     }
 
@@ -181,6 +194,11 @@ impl Play {
     /// Something is about to break: the clock of recovery starts.
     pub fn breaks(&self, what: &str) {
         self.recorder.broken(what);
+    }
+
+    /// What was broken last works again.
+    pub fn mended(&self) {
+        self.recorder.mended();
     }
 
     /// Lets things go on until so many more events are acknowledged.
@@ -230,18 +248,23 @@ impl Play {
 
     /// Waits until every reader has been given something that was sent after the last fault.
     pub async fn until_whole(&self) {
-        let entitled = self.entitled();
-        let readers = entitled.len();
-        let until = tokio::time::Instant::now() + PATIENCE;
-        while self.recorder.whole_readers(&entitled) < readers {
+        self.until_all_are_whole(&self.entitled()).await;
+    }
+
+    async fn until_all_are_whole(&self, readers: &[u32]) {
+        let until = Instant::now() + PATIENCE;
+        loop {
             let ended = self.readers.lock().try_join_next();
             if let Some(ended) = ended.or_else(|| self.publishers.lock().try_join_next()) {
                 ended.expect("an actor does not panic");
             }
-            let whole = self.recorder.whole_readers(&entitled);
+            let (whole, all) = (self.recorder.whole_readers(readers), readers.len());
+            if whole == all {
+                return;
+            }
             assert!(
-                tokio::time::Instant::now() < until,
-                "{}: only {whole} of {readers} readers were whole again after {PATIENCE:?}; see the history in {}",
+                Instant::now() < until,
+                "{}: only {whole} of {all} readers were whole again after {PATIENCE:?}; see the history in {}",
                 self.title(),
                 history_folder().display()
             );
@@ -249,120 +272,8 @@ impl Play {
         }
     }
 
-    /// Has everybody come to the end, and checks everything. Panics with what was broken.
-    pub async fn finish(self) {
-        self.recorder.note("the end begins");
-        self.recorder.stop_publishing();
-        let mut publishers = std::mem::take(&mut *self.publishers.lock());
-        let ended = timeout(PATIENCE, async {
-            while let Some(publisher) = publishers.join_next().await {
-                publisher.expect("a publisher does not panic");
-            }
-        });
-        ended.await.unwrap_or_else(|_| panic!("{}: publishers do not end", self.title()));
-        let logs = self.logs().await;
-        self.until_read(&logs).await;
-        let mut readers = std::mem::take(&mut *self.readers.lock());
-        readers.abort_all();
-        while let Some(reader) = readers.join_next().await {
-            // All were told to stop; one that had ended before did so in a panic.
-            assert!(reader.as_ref().is_err_and(tokio::task::JoinError::is_cancelled), "{}: {reader:?}", self.title());
-        }
-        let whole_again = self.recorder.whole_again();
-        let reconnects = self.recorder.reconnects();
-        let (checker, history) = self.recorder.close();
-        let verdict = checker.finish(&logs);
-        let report = Report {
-            seed: self.seed,
-            faults: self.recorder.faults(),
-            readers: self.cast.readers,
-            acknowledged: verdict.figures.acknowledged,
-            delivered: verdict.figures.delivered,
-            reconnects,
-            gaps: verdict.figures.gaps,
-            lost: verdict.figures.lost,
-            violations: verdict.figures.violations,
-            whole_median: whole_again.get(whole_again.len() / 2).copied().unwrap_or_default(),
-            whole_max: whole_again.last().copied().unwrap_or_default(),
-            ..Report::new(self.name, self.on)
-        };
-        eprintln!("{report}");
-        if self.scale == Scale::Long {
-            report.keep();
-        }
-        let shown: Vec<String> = verdict.violations.iter().take(30).map(ToString::to_string).collect();
-        assert!(
-            shown.is_empty(),
-            "{} with seed {}: {} violations; the history is in {}\n{}",
-            self.title(),
-            self.seed,
-            verdict.figures.violations,
-            history.display(),
-            shown.join("\n")
-        );
-    }
-
-    /// Every topic's log, read through a node that answers.
-    async fn logs(&self) -> BTreeMap<String, Log> {
-        let apis: Vec<Api> = self.stage.apis.iter().map(|server| server.api().pooled()).collect();
-        let mut logs = BTreeMap::new();
-        for topic in &self.topics {
-            let log = eventually(format!("the log of {topic}"), PATIENCE, || read(&apis[0], topic)).await;
-            logs.insert(topic.clone(), log);
-        }
-        logs
-    }
-
-    /// Waits until every reader has come to the end of its topics. One that does not is the checker's to name.
-    async fn until_read(&self, logs: &BTreeMap<String, Log>) {
-        let behind = |number: u32| {
-            self.topics_of(number).into_iter().any(|topic| {
-                let end = logs[&topic].entries.last().map_or(0, |entry| entry.offset);
-                end > 0
-                    && self
-                        .recorder
-                        .place(number, &topic)
-                        .is_none_or(|place| place.epoch != logs[&topic].epoch || place.offset < end)
-            })
-        };
-        let until = tokio::time::Instant::now() + PATIENCE;
-        let entitled = self.entitled();
-        while entitled.iter().copied().any(behind) && tokio::time::Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
     fn title(&self) -> String {
         format!("{} on {}", self.name, self.on)
-    }
-}
-
-/// A whole log; `None` if the node cannot read it now.
-async fn read(api: &Api, topic: &str) -> Option<Log> {
-    let mut log = Log { epoch: 0, entries: Vec::new() };
-    let mut from = "start".to_owned();
-    loop {
-        let path = format!("/v1/topics/{}/events?from={from}&limit=500", crate::percent_encode(topic));
-        let answer = api.send(api.request(http::Method::GET, &path)).await.ok()?;
-        if answer.status == 404 {
-            return Some(log);
-        }
-        if !answer.status.is_success() {
-            return None;
-        }
-        let page = answer.json();
-        let events = page["events"].as_array()?;
-        for event in events {
-            let position: Position = event["position"].as_str()?.parse().ok()?;
-            log.epoch = position.epoch.as_u32();
-            let (id, hash) = (event["id"].as_str()?.to_owned(), hash_of(&event["data"]));
-            let time = event["time"].as_u64()?;
-            log.entries.push(Entry { offset: position.offset, id, hash, time });
-        }
-        match events.last().and_then(|event: &Value| event["position"].as_str()) {
-            Some(last) => last.clone_into(&mut from),
-            None => return Some(log),
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fanfare_model::Position;
 use rand::Rng as _;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
 
 use super::checker::{Observation, Outcome, Place};
@@ -46,8 +47,9 @@ impl Publisher {
         let http = http.build().expect("a client without TLS files");
         let token = Token::server().claim("iat", issued_long_ago()).expires_in(36_000).mint();
         let mut next = 1_u64;
+        let mut round = Vec::new();
         while !self.recorder.is_stopping() {
-            let topic = self.topics[self.random.random_range(0..self.topics.len())].clone();
+            let topic = self.next_topic(&mut round);
             let id = format!("{}-{next}", self.number);
             next += 1;
             let invoked = self.recorder.now();
@@ -60,6 +62,16 @@ impl Publisher {
             // Publishers of the field do not publish all the time either.
             tokio::time::sleep(self.pause).await;
         }
+    }
+
+    /// The topics in rounds, each in an order of its own: how long readers wait for something new is to be the servers'
+    /// doing, and not the luck of their topic.
+    fn next_topic(&mut self, round: &mut Vec<String>) -> String {
+        if round.is_empty() {
+            round.clone_from(&self.topics);
+            round.shuffle(&mut self.random);
+        }
+        round.pop().expect("there are topics")
     }
 
     async fn until_known(&mut self, http: &reqwest::Client, token: &str, body: &Value) -> Outcome {

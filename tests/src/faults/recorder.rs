@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::checker::{Allowance, Checker, Observation, Outcome, Place};
+use super::recovery::{Outage, Recovery, Spread};
 
 /// The history of one run: checked as it is written, and kept in a file for whoever wants to know how it came.
 pub struct Recorder {
@@ -23,8 +24,8 @@ pub struct Recorder {
     path: PathBuf,
     /// How far each reader has come in each topic.
     places: Mutex<HashMap<(u32, String), Place>>,
-    /// When something was broken last, and how long after it each reader was given something newer.
-    fault: Mutex<Fault>,
+    /// What was broken, the latest last.
+    faults: Mutex<Vec<Fault>>,
     acknowledged: AtomicUsize,
     failed: AtomicUsize,
     reconnects: AtomicUsize,
@@ -33,13 +34,13 @@ pub struct Recorder {
     progress: Notify,
 }
 
-#[derive(Default)]
+/// Something that was broken. Times are since the run began.
 struct Fault {
-    count: usize,
-    at: Option<Duration>,
+    at: Duration,
+    /// When what was broken worked again, if it was away for a while.
+    mended: Option<Duration>,
+    /// When each reader was given something that was sent after the fault.
     whole: HashMap<u32, Duration>,
-    /// What earlier faults took.
-    past: Vec<Duration>,
 }
 
 impl Recorder {
@@ -52,7 +53,7 @@ impl Recorder {
             file: Mutex::new(BufWriter::new(file)),
             path: path.to_owned(),
             places: Mutex::default(),
-            fault: Mutex::default(),
+            faults: Mutex::default(),
             acknowledged: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
             reconnects: AtomicUsize::new(0),
@@ -90,44 +91,48 @@ impl Recorder {
     /// Something is about to break. From here on it is measured when each reader is given something newer.
     pub fn broken(&self, what: &str) {
         self.note(what);
-        let mut fault = self.fault.lock();
-        let took: Vec<Duration> = fault.whole.drain().map(|(_, took)| took).collect();
-        fault.past.extend(took);
-        fault.count += 1;
-        fault.at = Some(self.now());
+        self.faults.lock().push(Fault { at: self.now(), mended: None, whole: HashMap::new() });
+    }
+
+    /// What was broken last works again: what takes longer is the nodes' and the readers' own doing.
+    pub(super) fn mended(&self) {
+        self.note("mended");
+        if let Some(fault) = self.faults.lock().last_mut() {
+            fault.mended = Some(self.now());
+        }
     }
 
     /// What was broken so far does not count: the run only begins.
     pub(super) fn begun(&self) {
-        *self.fault.lock() = Fault::default();
+        self.faults.lock().clear();
     }
 
     /// A reader was given an event that was sent at `sent`.
     pub(super) fn delivered(&self, reader: u32, sent: Duration) {
-        let mut fault = self.fault.lock();
-        if let Some(at) = fault.at.filter(|at| sent > *at) {
-            let took = self.now().saturating_sub(at);
-            fault.whole.entry(reader).or_insert(took);
+        if let Some(fault) = self.faults.lock().last_mut().filter(|fault| sent > fault.at) {
+            fault.whole.entry(reader).or_insert_with(|| self.now());
         }
-    }
-
-    /// How often something was broken.
-    pub(super) fn faults(&self) -> usize {
-        self.fault.lock().count
-    }
-
-    /// How long after each fault each reader was whole again, shortest first.
-    pub(super) fn whole_again(&self) -> Vec<Duration> {
-        let fault = self.fault.lock();
-        let mut took: Vec<Duration> = fault.past.iter().chain(fault.whole.values()).copied().collect();
-        took.sort_unstable();
-        took
     }
 
     /// How many of `readers` were given something that was sent after the last fault.
     pub(super) fn whole_readers(&self, readers: &[u32]) -> usize {
-        let fault = self.fault.lock();
-        readers.iter().filter(|reader| fault.whole.contains_key(reader)).count()
+        let faults = self.faults.lock();
+        faults.last().map_or(0, |fault| readers.iter().filter(|reader| fault.whole.contains_key(reader)).count())
+    }
+
+    /// How often something was broken, and how long after it readers were whole again.
+    pub(super) fn recovery(&self) -> Recovery {
+        let faults = self.faults.lock();
+        let after = |since: &dyn Fn(&Fault) -> Duration| {
+            let took = faults.iter().flat_map(|fault| fault.whole.values().map(|at| at.saturating_sub(since(fault))));
+            Spread::of(took.collect())
+        };
+        let outage = faults.iter().filter_map(|fault| Some(fault.mended?.saturating_sub(fault.at))).max();
+        Recovery {
+            faults: faults.len(),
+            whole: after(&|fault| fault.at),
+            outage: outage.map(|longest| Outage { longest, after: after(&|fault| fault.mended.unwrap_or(fault.at)) }),
+        }
     }
 
     /// From now on acknowledged events may be lost, because the engine is about to lose its end.

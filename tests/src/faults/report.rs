@@ -7,26 +7,37 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::engine::On;
 use super::play::history_folder;
+use super::recovery::{Outage, Recovery};
 
 /// Between these lines of `docs/faults.md` is the table.
 const BEGIN: &str = "<!-- results: written by dev/test faults -->";
 const END: &str = "<!-- end of results -->";
 
 /// What came of one scenario on one engine.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Report {
     /// The scenario.
     pub scenario: String,
     /// The engine.
     pub engine: String,
-    /// Repeats its choices; 0 if it makes none.
-    pub seed: u64,
-    /// How often something was broken.
-    pub faults: usize,
+    /// Repeats its choices, if it makes any.
+    pub seed: Option<u64>,
     /// Readers that were attached.
     pub readers: u32,
+    /// What was published and read, in scenarios that do.
+    pub traffic: Option<Traffic>,
+    /// Promises that were broken.
+    pub violations: usize,
+    /// How long faults were felt.
+    pub recovery: Recovery,
+    /// The whole run, with the time to start everything.
+    pub took: Duration,
+}
+
+/// What was published and read in a run.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Traffic {
     /// Events that were acknowledged.
     pub acknowledged: usize,
     /// Events that readers were given.
@@ -37,34 +48,9 @@ pub struct Report {
     pub gaps: usize,
     /// Acknowledged events that are gone, within what the engine may lose.
     pub lost: usize,
-    /// Promises that were broken.
-    pub violations: usize,
-    /// From the fault until a reader was given something newer: half of them sooner.
-    pub whole_median: Duration,
-    /// The same, the last of them.
-    pub whole_max: Duration,
 }
 
 impl Report {
-    /// Of a run that did nothing.
-    pub fn new(scenario: &str, on: On) -> Self {
-        Self {
-            scenario: scenario.to_owned(),
-            engine: on.to_string(),
-            seed: 0,
-            faults: 0,
-            readers: 0,
-            acknowledged: 0,
-            delivered: 0,
-            reconnects: 0,
-            gaps: 0,
-            lost: 0,
-            violations: 0,
-            whole_median: Duration::ZERO,
-            whole_max: Duration::ZERO,
-        }
-    }
-
     /// Keeps the result, and writes the table of all that are kept.
     pub fn keep(&self) {
         let folder = history_folder();
@@ -89,49 +75,57 @@ fn table(folder: &Path) -> String {
         .collect();
     reports.sort_by(|a, b| (&a.scenario, &a.engine).cmp(&(&b.scenario, &b.engine)));
     let head = "| scenario | engine | faults | readers | acknowledged | delivered | reconnects | gaps | lost | broken promises \
-                | whole again: median, last | seed |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+                | whole again: median, last | outage | after it: median, last | seed |\n\
+                |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
     reports.iter().fold(head.to_owned(), |text, report| text + &report.row())
+}
+
+/// What there is, or a dash.
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| value.to_string())
 }
 
 impl Report {
     fn row(&self) -> String {
-        format!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} s, {:.1} s | {} |\n",
+        let of_traffic = |part: fn(&Traffic) -> usize| or_dash(self.traffic.as_ref().map(part));
+        let outage = self.recovery.outage;
+        [
             self.scenario.replace('_', " "),
-            self.engine,
-            self.faults,
-            self.readers,
-            self.acknowledged,
-            self.delivered,
-            self.reconnects,
-            self.gaps,
-            self.lost,
-            self.violations,
-            self.whole_median.as_secs_f64(),
-            self.whole_max.as_secs_f64(),
-            self.seed,
-        )
+            self.engine.clone(),
+            self.recovery.faults.to_string(),
+            self.readers.to_string(),
+            of_traffic(|traffic| traffic.acknowledged),
+            of_traffic(|traffic| traffic.delivered),
+            of_traffic(|traffic| traffic.reconnects),
+            of_traffic(|traffic| traffic.gaps),
+            of_traffic(|traffic| traffic.lost),
+            self.violations.to_string(),
+            self.recovery.whole.to_string(),
+            or_dash(outage.map(|outage| format!("{:.1} s", outage.longest.as_secs_f64()))),
+            or_dash(outage.map(|outage| outage.after)),
+            or_dash(self.seed),
+        ]
+        .iter()
+        .fold("|".to_owned(), |row, cell| row + " " + cell + " |")
+            + "\n"
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} on {}: {} faults, {} acknowledged, {} delivered to {} readers, {} reconnects, {} gaps, {} lost, whole again \
-             after {:.1} s, {:.1} s at most, {} violations",
-            self.scenario,
-            self.engine,
-            self.faults,
-            self.acknowledged,
-            self.delivered,
-            self.readers,
-            self.reconnects,
-            self.gaps,
-            self.lost,
-            self.whole_median.as_secs_f64(),
-            self.whole_max.as_secs_f64(),
-            self.violations
-        )
+        let Self { scenario, engine, readers, recovery, violations, .. } = self;
+        let (faults, whole) = (recovery.faults, recovery.whole);
+        write!(f, "{scenario} on {engine}: {faults} faults, {readers} readers, {violations} broken promises")?;
+        if let Some(Traffic { acknowledged, delivered, reconnects, gaps, lost }) = self.traffic {
+            write!(
+                f,
+                ", {acknowledged} acknowledged, {delivered} delivered, {reconnects} reconnects, {gaps} gaps, {lost} lost"
+            )?;
+        }
+        write!(f, ", whole again after {whole}")?;
+        if let Some(Outage { longest, after }) = recovery.outage {
+            write!(f, ", of which {after} after an outage of {:.1} s", longest.as_secs_f64())?;
+        }
+        write!(f, "; took {:.0} s", self.took.as_secs_f64())
     }
 }

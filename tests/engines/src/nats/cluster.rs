@@ -61,7 +61,7 @@ impl NatsCluster {
             async || {
                 for server in &self.servers {
                     let streams = streams_of(server).await.unwrap_or_default();
-                    if let Some(stream) = streams.into_iter().find(|stream| stream.name == name) {
+                    if let Some(stream) = streams.into_iter().find(|stream| stream.name == name && stream.is_led()) {
                         return self.servers.iter().find(|server| server.name() == stream.leader);
                     }
                 }
@@ -80,11 +80,29 @@ impl NatsCluster {
                 for server in &self.servers {
                     streams.extend(streams_of(server).await.unwrap_or_default());
                 }
-                let fullest = streams.into_iter().max_by_key(|stream| stream.messages)?;
+                let fullest = streams.into_iter().filter(Stream::is_led).max_by_key(|stream| stream.messages)?;
                 self.servers.iter().find(|server| server.name() == fullest.leader)
             },
         )
         .await
+    }
+
+    /// Waits until no server that is up takes `gone` for the leader of a stream any more, nor misses one.
+    pub async fn until_led_without(&self, gone: &Nats) {
+        eventually(
+            || format!("streams to be led by others than {}", gone.name()),
+            async || {
+                for server in self.servers.iter().filter(|server| server.is_up()) {
+                    let streams = streams_of(server).await?;
+                    let led = |stream: &Stream| stream.is_led() && stream.leader != gone.name();
+                    if streams.is_empty() || !streams.iter().all(led) {
+                        return None;
+                    }
+                }
+                Some(())
+            },
+        )
+        .await;
     }
 
     /// Starts every server again that is not up; all are in step when this returns.
@@ -103,11 +121,18 @@ impl NatsCluster {
     }
 }
 
-/// What a server says of a stream that has a leader.
+/// What a server says of a stream.
 struct Stream {
     name: String,
+    /// Empty during an election.
     leader: String,
     messages: u64,
+}
+
+impl Stream {
+    fn is_led(&self) -> bool {
+        !self.leader.is_empty()
+    }
 }
 
 async fn streams_of(server: &Nats) -> Option<Vec<Stream>> {
@@ -115,7 +140,7 @@ async fn streams_of(server: &Nats) -> Option<Vec<Stream>> {
     let accounts = state["account_details"].as_array()?.iter();
     let details = accounts.filter_map(|account| account["stream_detail"].as_array()).flatten();
     let streams = details.filter_map(|detail| {
-        let leader = detail["cluster"]["leader"].as_str().filter(|leader| !leader.is_empty())?.to_owned();
+        let leader = detail["cluster"]["leader"].as_str().unwrap_or_default().to_owned();
         let messages = detail["state"]["messages"].as_u64().unwrap_or_default();
         Some(Stream { name: detail["name"].as_str()?.to_owned(), leader, messages })
     });

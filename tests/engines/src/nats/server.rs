@@ -96,12 +96,12 @@ impl Nats {
 
     /// SIGSTOP: connections stay and nothing answers.
     pub fn pause(&self) {
-        self.process.signal(Signal::STOP);
+        self.process.pause();
     }
 
     /// SIGCONT.
     pub fn resume(&self) {
-        self.process.signal(Signal::CONT);
+        self.process.resume();
     }
 
     /// The JSON that its monitoring port gives for `path`, e.g. `/jsz?streams=1`; empty if it does not answer.

@@ -103,12 +103,12 @@ impl Postgres {
 
     /// SIGSTOP to the postmaster and to every backend: connections stay and nothing answers.
     pub fn pause(&self) {
-        self.process.signal_all(Signal::STOP);
+        self.process.pause();
     }
 
     /// SIGCONT.
     pub fn resume(&self) {
-        self.process.signal_all(Signal::CONT);
+        self.process.resume();
     }
 
     /// What `psql` prints for `statement`, unaligned and without headers; panics if it fails.

@@ -115,12 +115,12 @@ impl Redis {
 
     /// SIGSTOP: connections stay and nothing answers.
     pub fn pause(&self) {
-        self.process.signal(Signal::STOP);
+        self.process.pause();
     }
 
     /// SIGCONT.
     pub fn resume(&self) {
-        self.process.signal(Signal::CONT);
+        self.process.resume();
     }
 
     /// What `redis-cli` prints for `arguments`; panics if it cannot connect.

@@ -20,6 +20,7 @@ async fn sentinel_promotes_a_stale_replica(name: &'static str, on: On) {
         play.breaks("the master is killed and a stale replica promoted");
         master.kill();
         let promoted = sentinel.until_promoted(master).await;
+        play.mended();
         play.recorder.must_keep();
         play.until_whole().await;
         sentinel.restart_as_replica_of(promoted).await;
@@ -40,6 +41,7 @@ async fn sentinel_promotes_a_replica(name: &'static str, on: On) {
     play.breaks("the master is killed");
     master.kill();
     sentinel.until_promoted(master).await;
+    play.mended();
     play.recorder.must_keep();
     play.until_whole().await;
     play.finish().await;
@@ -60,6 +62,7 @@ async fn a_cluster_promotes_a_stale_replica(name: &'static str, on: On) {
     play.breaks("a master is killed and its stale replica promoted");
     master.kill();
     cluster.until_promoted(master, &key).await;
+    play.mended();
     play.recorder.must_keep();
     play.until_whole().await;
     play.finish().await;
@@ -75,6 +78,8 @@ async fn a_leader_is_killed(name: &'static str, on: On) {
         let leader = cluster.leader_of_the_fullest().await;
         play.breaks("the leader is killed");
         leader.kill();
+        cluster.until_led_without(leader).await;
+        play.mended();
         play.until_whole().await;
         cluster.restart_all().await;
     }
@@ -93,6 +98,7 @@ async fn a_synchronous_standby_takes_over(name: &'static str, on: On) {
     primary.kill();
     standby.promote().await;
     play.stage.engine.fail_over_to(standby.address());
+    play.mended();
     play.until_whole().await;
     play.finish().await;
 }
@@ -114,6 +120,7 @@ async fn a_stale_standby_takes_over(name: &'static str, on: On) {
     primary.kill();
     standby.promote().await;
     play.stage.engine.fail_over_to(standby.address());
+    play.mended();
     play.recorder.must_keep();
     play.until_whole().await;
     play.finish().await;

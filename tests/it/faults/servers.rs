@@ -9,12 +9,13 @@ use super::scenario;
 /// The server that keeps the log is killed and started again. It keeps what it acknowledged over that.
 async fn the_engine_is_killed(name: &'static str, on: On) {
     let mut play = Play::begin(name, on, Cast::default()).await;
-    for _ in 0..play.scale.choose(1, 6) {
+    for _ in 0..play.scale.choose(1, 4) {
         play.carry_on(100).await;
         play.breaks("the engine is killed");
         play.stage.engine.kill();
         play.suffer(3, Duration::from_secs(3)).await;
         play.stage.engine.restart().await;
+        play.mended();
         play.until_whole().await;
     }
     play.finish().await;
@@ -29,6 +30,7 @@ async fn the_engine_is_restarted(name: &'static str, on: On) {
         play.stage.engine.stop().await;
         play.breaks("the engine is restarted");
         play.stage.engine.restart().await;
+        play.mended();
         play.until_whole().await;
     }
     play.finish().await;
@@ -44,6 +46,7 @@ async fn the_engine_forgets(name: &'static str, on: On) {
         play.breaks("the engine forgets everything");
         play.stage.engine.kill();
         play.stage.engine.restart_empty().await;
+        play.mended();
         play.recorder.must_keep();
         play.until_whole().await;
         // Every topic is to have something in its new life.
@@ -82,6 +85,7 @@ async fn the_carrier_is_killed(name: &'static str, on: On) {
         // The log needs no carrier: publishing goes on.
         play.carry_on(30).await;
         play.stage.engine.restart_carrier().await;
+        play.mended();
         play.until_whole().await;
     }
     play.finish().await;

@@ -24,7 +24,7 @@ async fn the_clock_is_stepped(name: &'static str, on: On) {
     let cast = Cast::default();
     let config = clock.rule(cast.config.clone());
     let play = Play::begin(name, on, Cast { config, ..cast }).await;
-    for _ in 0..play.scale.choose(1, 3) {
+    for _ in 0..play.scale.choose(1, 2) {
         for seconds in [-600, -60, 300, 0] {
             play.carry_on(50).await;
             play.breaks("the clock is stepped");

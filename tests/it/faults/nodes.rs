@@ -17,6 +17,7 @@ async fn the_node_is_killed(name: &'static str, on: On) {
         play.breaks("the node is killed");
         play.stage.apis[0].kill();
         play.stage.apis[0].restart().await;
+        play.mended();
         play.until_whole().await;
     }
     play.finish().await;
@@ -32,6 +33,7 @@ async fn the_node_is_restarted(name: &'static str, on: On) {
         play.stage.apis[0].terminate();
         play.stage.apis[0].ended(PATIENCE).await;
         play.stage.apis[0].restart().await;
+        play.mended();
         play.until_whole().await;
     }
     play.finish().await;
@@ -41,7 +43,7 @@ scenario!(the_node_is_restarted on Embedded);
 /// A node for clients is killed; its clients go to another, with their positions.
 async fn a_gateway_is_killed(name: &'static str, on: On) {
     let mut play = Play::begin(name, on, Cast::default()).await;
-    for _ in 0..play.scale.choose(1, 6) {
+    for _ in 0..play.scale.choose(1, 4) {
         play.carry_on(100).await;
         let victim = play.random.random_range(0..play.stage.gateways.len());
         play.breaks("a gateway is killed");
@@ -56,7 +58,7 @@ scenario!(a_gateway_is_killed on Remote, Redis, Nats, Postgres, PostgresRedis, P
 /// A node for backends, which also does what only one node may do at a time, is killed; publishers go to another.
 async fn a_worker_is_killed(name: &'static str, on: On) {
     let mut play = Play::begin(name, on, Cast::default()).await;
-    for _ in 0..play.scale.choose(1, 6) {
+    for _ in 0..play.scale.choose(1, 4) {
         play.carry_on(100).await;
         let victim = play.random.random_range(0..play.stage.apis.len());
         play.breaks("a worker is killed");
@@ -78,6 +80,7 @@ async fn a_gateway_is_frozen(name: &'static str, on: On) {
     play.stage.gateways[victim].signal(Signal::STOP);
     play.endure(play.scale.choose(Duration::from_secs(3), Duration::from_secs(20))).await;
     play.stage.gateways[victim].signal(Signal::CONT);
+    play.mended();
     play.until_whole().await;
     play.finish().await;
 }

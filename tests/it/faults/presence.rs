@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fanfare_tests::faults::checker::Checker;
-use fanfare_tests::faults::{On, Report, Scale, Stage};
+use fanfare_tests::faults::{On, Recovery, Report, Scale, Spread, Stage};
 use fanfare_tests::token::Token;
 use fanfare_tests::ws::{self, WsClient};
 use fanfare_tests::{Api, Config, Server};
@@ -14,6 +14,8 @@ use super::scenario;
 
 const TOPIC: &str = "room:1";
 const MEMBERS: usize = 20;
+/// Of those on a gateway that is killed.
+const RETURNING: usize = 4;
 
 /// A node's members go 15 s after its last sign of life, and are then reaped; the rest is for a busy machine.
 const SETTLED_MAX: Duration = Duration::from_secs(60);
@@ -44,10 +46,18 @@ async fn said(api: &Api) -> Option<Vec<String>> {
     Some(users)
 }
 
+/// Somebody in the room.
+struct Member {
+    user: String,
+    gateway: usize,
+    _client: WsClient,
+}
+
 /// A room on a stage, and who is in it.
 struct Room {
     stage: Stage,
-    members: Vec<(String, WsClient)>,
+    members: Vec<Member>,
+    entered: u32,
     checker: Checker,
     took: Vec<Duration>,
 }
@@ -55,14 +65,41 @@ struct Room {
 impl Room {
     async fn enter(&mut self, gateway: usize, user: &str) {
         let client = enter(&self.stage.gateways[gateway], user).await;
-        self.members.push((user.to_owned(), client));
+        self.members.push(Member { user: user.to_owned(), gateway, _client: client });
+        self.entered += 1;
+    }
+
+    /// A gateway is killed. Some of its members come back through the other one.
+    async fn lose_a_gateway(&mut self, gateway: usize) {
+        self.stage.gateways[gateway].kill();
+        let lost: Vec<Member> = self.members.extract_if(.., |member| member.gateway == gateway).collect();
+        for Member { user, .. } in lost.iter().take(RETURNING) {
+            self.enter(1 - gateway, user).await;
+        }
+        self.settle("after a gateway was killed").await;
+        self.stage.gateways[gateway].restart().await;
+    }
+
+    /// The node that tells of changes is killed while one enters and another leaves.
+    async fn lose_a_worker(&mut self, late: &str) {
+        self.stage.apis[0].kill();
+        self.enter(0, late).await;
+        self.members.remove(0);
+        self.stage.apis[0].restart().await;
+        self.settle("after a worker was killed").await;
+    }
+
+    async fn lose_the_engine(&mut self) {
+        self.stage.engine.kill();
+        self.stage.engine.restart().await;
+        self.settle("after the engine was killed").await;
     }
 
     /// Waits until every node says that those who are there are there and nobody else; what a node says when that takes
     /// too long is the checker's to judge.
     async fn settle(&mut self, what: &str) {
         let begun = Instant::now();
-        let mut truth: Vec<String> = self.members.iter().map(|(user, _)| user.clone()).collect();
+        let mut truth: Vec<String> = self.members.iter().map(|member| member.user.clone()).collect();
         truth.sort_unstable();
         for server in &self.stage.apis {
             let api = server.api();
@@ -79,50 +116,36 @@ impl Room {
     }
 }
 
-/// Members enter through two gateways, one of which is killed: those who come back are there, the others are not. Then
-/// the node that tells of changes is killed, and at last the engine.
+/// Members enter through two gateways. A gateway, the node that tells of changes and the engine are killed in turn: those
+/// who stay or come back are there, the others are not.
 async fn presence_comes_right(name: &'static str, on: On) {
+    let begun = Instant::now();
     let stage = Stage::start(on, config(), 2).await;
-    let mut room = Room { stage, members: Vec::new(), checker: Checker::default(), took: Vec::new() };
+    let mut room = Room { stage, members: Vec::new(), entered: 0, checker: Checker::default(), took: Vec::new() };
     for number in 0..MEMBERS {
         room.enter(number % 2, &format!("u{number}")).await;
     }
     room.settle("at first").await;
     room.took.clear();
-
-    room.stage.gateways[0].kill();
-    let (on_the_dead, others) =
-        room.members.drain(..).enumerate().partition::<Vec<_>, _>(|(number, _)| number % 2 == 0);
-    room.members = others.into_iter().map(|(_, member)| member).collect();
-    for (_, (user, _)) in on_the_dead.iter().take(4) {
-        room.enter(1, user).await;
+    for round in 0..Scale::of_this_run().choose(1, 2) {
+        room.lose_a_gateway(round).await;
+        room.lose_a_worker(&format!("late{round}")).await;
+        room.lose_the_engine().await;
     }
-    room.settle("after a gateway was killed").await;
-    room.stage.gateways[0].restart().await;
-
-    room.stage.apis[0].kill();
-    room.enter(0, "late").await;
-    let (gone, _) = room.members.remove(0);
-    assert!(!room.members.iter().any(|(user, _)| *user == gone));
-    room.stage.apis[0].restart().await;
-    room.settle("after a worker was killed").await;
-
-    room.stage.engine.kill();
-    room.stage.engine.restart().await;
-    room.settle("after the engine was killed").await;
+    let faults = room.took.len();
     room.members.clear();
     room.settle("when all have left").await;
 
-    let Room { checker, mut took, .. } = room;
+    let Room { checker, took, entered, .. } = room;
     let verdict = checker.finish(&BTreeMap::new());
-    took.sort_unstable();
     let report = Report {
-        faults: 3,
-        readers: u32::try_from(MEMBERS).expect("a small number") + 1,
+        scenario: name.to_owned(),
+        engine: on.to_string(),
+        readers: entered,
         violations: verdict.figures.violations,
-        whole_median: took[took.len() / 2],
-        whole_max: took[took.len() - 1],
-        ..Report::new(name, on)
+        recovery: Recovery { faults, whole: Spread::of(took), outage: None },
+        took: begun.elapsed(),
+        ..Report::default()
     };
     eprintln!("{report}");
     if Scale::of_this_run() == Scale::Long {

@@ -11,7 +11,7 @@ use super::scenario;
 /// Connections to the engine are broken, all at once, again and again.
 async fn connections_are_cut(name: &'static str, on: On) {
     let mut play = Play::begin(name, on, Cast::default()).await;
-    for _ in 0..play.scale.choose(4, 30) {
+    for _ in 0..play.scale.choose(4, 15) {
         play.carry_on(40).await;
         let how = if play.random.random() { Cut::Fin } else { Cut::Reset };
         play.breaks("the connections to the engine are cut");
@@ -27,7 +27,7 @@ async fn the_network_parts(name: &'static str, on: On) {
     let mut play = Play::begin(name, on, Cast::default()).await;
     for _ in 0..play.scale.choose(1, 4) {
         play.carry_on(100).await;
-        let outage = play.scale.choose(4_000, play.random.random_range(2_000..20_000));
+        let outage = play.scale.choose(4_000, play.random.random_range(2_000..15_000));
         play.breaks("the network parts");
         play.stage.engine.network().part(true);
         play.endure(Duration::from_millis(outage)).await;
@@ -36,6 +36,7 @@ async fn the_network_parts(name: &'static str, on: On) {
             play.stage.engine.network().cut(Cut::Reset);
         }
         play.stage.engine.network().part(false);
+        play.mended();
         play.until_whole().await;
     }
     play.finish().await;
@@ -51,7 +52,7 @@ async fn announcements_are_lost(name: &'static str, on: On) {
     network.mistreat(Some(Mistreatment { protocol, seed, dropped: 30, doubled: 30, moved: 30 }));
     // Connections that are there are left alone, so they are made anew.
     network.cut(Cut::Reset);
-    play.carry_on(play.scale.choose(400, 5_000)).await;
+    play.carry_on(play.scale.choose(400, 2_500)).await;
     play.until_whole().await;
     let mistreated = play.stage.engine.carrier().0.mistreated();
     assert!(mistreated > 50, "only {mistreated} announcements were mistreated");

@@ -1,7 +1,7 @@
 //! Proof under faults, and proof that the proof would notice.
 //!
-//! A binary of its own: these scenarios want the machine to themselves, and people run them alone (`dev/test faults`).
-//! Each is written once and run on each engine where it applies; what an engine may lose is said in the scenario.
+//! Each scenario is written once and run on each engine where it applies; what an engine may lose is said in the
+//! scenario. `dev/test` runs them in short after the other tests, and with fewer at a time.
 
 mod authority;
 mod checker;
