@@ -134,9 +134,11 @@ mod tests {
                 let mut torn = whole.clone();
                 torn[cut..].fill(rest);
                 std::fs::write(path(dir.path(), 1), &torn).unwrap();
-                let expected = if cut < places[3] {
+                // What is behind the cut may happen to be what was there.
+                let intact = whole.iter().zip(&torn).take_while(|(was, is)| was == is).count();
+                let expected = if intact < places[3] {
                     2
-                } else if cut < places[4] {
+                } else if intact < places[4] {
                     3
                 } else {
                     4
