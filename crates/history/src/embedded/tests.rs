@@ -389,19 +389,21 @@ async fn the_power_goes_at_every_frame() {
     let ends = super::wal::frame_ends(&whole);
     assert_eq!(ends.len(), written.len());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    for (frames, end) in ends.iter().enumerate() {
+    for end in &ends {
         for cut in [end - 1, *end] {
             let torn = dir.path().join("torn");
             copy(&path, &torn);
             let mut bytes = whole.clone();
             bytes[cut..].fill(0);
+            // What is behind the cut may have been zero before.
+            let intact = whole.iter().zip(&bytes).take_while(|(was, is)| was == is).count();
             std::fs::write(torn.join("wal").join(wal.file_name().unwrap()), bytes).unwrap();
             {
                 let home = Home::enter(&torn).unwrap();
                 drop(opening::open(&home, &Options::at(&torn), &clock, true, &|| false).unwrap());
             }
             let log = open(&torn, &heard);
-            let there = &written[..if cut == *end { frames + 1 } else { frames }];
+            let there = &written[..ends.iter().filter(|end| **end <= intact).count()];
             for (name, durability) in kinds {
                 let offsets: Vec<u64> = all(&log, name).await.events.iter().map(|event| event.offset).collect();
                 let expected: Vec<u64> =
