@@ -34,6 +34,7 @@ pub mod composed;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod metrics;
+mod news;
 
 pub use broker::{Broker, Receive};
 pub use bus::{Bus, Refused};
@@ -46,7 +47,8 @@ pub use fanfare_history::{
 pub use fanout::Fanout;
 pub use hub::{Hub, HubOptions};
 pub use local::LocalBroker;
+pub use news::Serve;
 pub use policy::{History, OnSlow, Policies, Policy, PolicyOptions};
 pub use presence::{Enter, Happening, Per, PresenceOptions, PresencePolicy};
-pub use reader::{Budget, Delivery, Ended, Reader, Serve, State, Subscribe, Subscribed, SubscriptionId};
+pub use reader::{Budget, Delivery, Ended, Reader, State, Subscribe, Subscribed, SubscriptionId};
 pub use rules::{Content, DataSchema, DeadLetter, PayloadRules};

@@ -2,17 +2,16 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use fanfare_history::Error;
 use fanfare_model::{Gap, GapReason, Position, StartFrom, Tag, TopicKey};
-use parking_lot::Mutex;
 use slab::Slab;
-use smallvec::SmallVec;
 
 use crate::entry::Entry;
 use crate::hub::Hub;
 use crate::metrics;
+use crate::news::{News, Serve};
 use crate::policy::OnSlow;
 use crate::replay::{Conflation, Replay};
 use crate::resolve;
@@ -104,78 +103,6 @@ pub struct Budget {
     pub bytes: usize,
 }
 
-/// Someone whom the worker's walk serves in place, without waking a task: a lone event then costs its write and
-/// little more.
-pub trait Serve: Send + Sync {
-    /// There is news for the reader. Called on the reader's worker; must not block. If it cannot serve now, it does
-    /// nothing: the news stay marked, and the next [`Reader::poll`] finds them.
-    fn serve(&self);
-}
-
-/// The part of a reader that workers touch to tell it of news.
-#[derive(Default)]
-pub(crate) struct Shared(Mutex<Ready>);
-
-#[derive(Default)]
-struct Ready {
-    /// Subscriptions with news, each once.
-    list: SmallVec<[u32; 2]>,
-    whom: Whom,
-}
-
-/// Who is told of news.
-#[derive(Default)]
-enum Whom {
-    /// Nobody waits.
-    #[default]
-    Nobody,
-    /// The task that polled last, once.
-    Task(Waker),
-    /// Someone who needs no waking.
-    InPlace(Weak<dyn Serve>),
-}
-
-impl Shared {
-    pub(crate) fn tell(&self, subscription: u32) {
-        let mut ready = self.0.lock();
-        // The list is as long as the reader's subscriptions at most, and almost always empty or one long.
-        if !ready.list.contains(&subscription) {
-            ready.list.push(subscription);
-        }
-        match &ready.whom {
-            Whom::Nobody => {}
-            Whom::InPlace(by) => {
-                let by = by.upgrade();
-                drop(ready);
-                if let Some(by) = by {
-                    by.serve();
-                }
-            }
-            Whom::Task(_) => {
-                let whom = std::mem::take(&mut ready.whom);
-                drop(ready);
-                if let Whom::Task(waker) = whom {
-                    waker.wake();
-                }
-            }
-        }
-    }
-
-    /// Takes what was marked; `waker` is woken by the next news, unless they are served in place.
-    fn collect(&self, waker: &Waker) -> SmallVec<[u32; 2]> {
-        let mut ready = self.0.lock();
-        let expects = match &ready.whom {
-            Whom::InPlace(_) => true,
-            Whom::Task(known) => known.will_wake(waker),
-            Whom::Nobody => false,
-        };
-        if !expects {
-            ready.whom = Whom::Task(waker.clone());
-        }
-        std::mem::take(&mut ready.list)
-    }
-}
-
 /// What a subscription is doing.
 pub(crate) enum Mode {
     /// Served from the ring.
@@ -218,7 +145,7 @@ impl Drop for Subscription {
 pub struct Reader {
     hub: Arc<Hub>,
     worker: usize,
-    shared: Arc<Shared>,
+    news: Arc<News>,
     subscriptions: Slab<Subscription>,
     /// Subscriptions to look at, in order of service.
     turn: VecDeque<u32>,
@@ -231,7 +158,7 @@ impl Reader {
         Self {
             hub,
             worker,
-            shared: Arc::default(),
+            news: Arc::default(),
             subscriptions: Slab::new(),
             turn: VecDeque::new(),
             replay: Replay::default(),
@@ -244,7 +171,7 @@ impl Reader {
     pub async fn subscribe(&mut self, request: Subscribe) -> Result<Subscribed, Error> {
         let id = u32::try_from(self.subscriptions.vacant_key()).unwrap_or(u32::MAX);
         let tail = self.hub.acquire(&request.topic);
-        let registered = tail.register(self.worker, Arc::clone(&self.shared), id);
+        let registered = tail.register(self.worker, Arc::clone(&self.news), id);
         self.hub.handles.subscriptions.increment(1);
         let mut subscription = Subscription {
             on_slow: request.on_slow.unwrap_or(tail.policy.on_slow),
@@ -314,7 +241,7 @@ impl Reader {
         let had = out.len();
         self.drained = false;
         loop {
-            for id in self.shared.collect(cx.waker()) {
+            for id in self.news.collect(cx.waker()) {
                 self.look_at(id);
             }
             while let Some(id) = self.turn.pop_front() {
@@ -337,7 +264,7 @@ impl Reader {
     /// From now on news are served by `by`, in place, and wake no task. [`Reader::poll`] still has its task woken
     /// by what it waits for besides: pages of history.
     pub fn serve_in_place(&mut self, by: Weak<dyn Serve>) {
-        self.shared.0.lock().whom = Whom::InPlace(by);
+        self.news.serve_in_place(by);
     }
 
     /// Serves one subscription from its ring.

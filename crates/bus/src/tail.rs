@@ -20,8 +20,8 @@ use slab::Slab;
 use tokio::sync::OnceCell;
 
 use crate::entry::Entry;
+use crate::news::News;
 use crate::policy::Policy;
-use crate::reader::Shared;
 use state::TailState;
 
 /// How much a ring may hold.
@@ -57,7 +57,7 @@ struct Local {
 /// A reader of a tail, and what it calls the subscription.
 #[derive(Clone)]
 pub(crate) struct LocalReader {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<News>,
     pub(crate) subscription: u32,
 }
 
@@ -236,7 +236,7 @@ impl Tail {
     }
 
     /// Registers a reader on a worker; it is woken from now on.
-    pub(crate) fn register(&self, worker: usize, shared: Arc<Shared>, subscription: u32) -> usize {
+    pub(crate) fn register(&self, worker: usize, shared: Arc<News>, subscription: u32) -> usize {
         self.local[worker].readers.lock().insert(LocalReader { shared, subscription })
     }
 
