@@ -81,7 +81,8 @@ fn publish(to: &mut impl std::io::Write, subject: &str, payload: &[u8]) -> std::
 
 fn line(from: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
     let mut line = String::new();
-    ensure!(from.read_line(&mut line)? > 0, "the server closed the connection");
+    let read = from.read_line(&mut line).context("the server has not answered for 10 s")?;
+    ensure!(read > 0, "the server closed the connection");
     Ok(line)
 }
 
