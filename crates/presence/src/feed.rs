@@ -140,10 +140,9 @@ impl Inner {
 
     /// Waits a moment until what was read is announced and logged.
     async fn come_to_an_end(&self, shard: u16) {
-        let (until, read) = (Instant::now() + FAREWELL, self.progress.read_upto(shard));
-        while self.progress.done_upto(shard) < read && Instant::now() < until {
-            tokio::time::sleep(FED_EVERY).await;
-        }
+        let (mut steps, read) = (self.progress.steps(), self.progress.read_upto(shard));
+        let done = steps.wait_for(|_| self.progress.done_upto(shard) >= read);
+        drop(tokio::time::timeout(FAREWELL, done).await);
     }
 
     /// Notes for the next owner how far this one has come.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 /// Of every shard.
 pub(crate) struct Progress {
     shards: Vec<Mutex<Shard>>,
-    /// Counts what may let somebody go on who waits until something is logged.
+    /// Counts what may let somebody go on who waits until something is announced or logged.
     steps: watch::Sender<u64>,
 }
 
@@ -80,6 +80,7 @@ impl Progress {
     /// The difference that began there was announced.
     pub(crate) fn announced(&self, shard: u16, position: u64) {
         self.of(shard).lock().unannounced.remove(position);
+        self.step();
     }
 
     /// The change at `position` is to be logged.
@@ -107,7 +108,7 @@ impl Progress {
         shard.unlogged.closed(shard.unannounced.closed(shard.read))
     }
 
-    /// Rung when [`Progress::logged_upto`] may be another one.
+    /// Rung when [`Progress::logged_upto`] or [`Progress::done_upto`] may be another one.
     pub(crate) fn steps(&self) -> watch::Receiver<u64> {
         self.steps.subscribe()
     }
