@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
+use fanfare_lifecycle::Backoff;
 use serde_json::Value;
 
-use super::backoff::Backoff;
 use super::sse::Sse;
 use super::ws::Ws;
 use super::{Door, Show, Start};
 use crate::failure::Failure;
 use crate::print;
+
+/// How soon a lost connection is made again, at first and at last, when the server did not say.
+const COME_BACK: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(15));
+/// A server that asks for more than this is not taken at its word.
+const ASKED_MAX: Duration = Duration::from_secs(300);
 
 /// How events travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -92,7 +97,7 @@ impl Follow {
 }
 
 async fn repeat(sink: &mut Sink, mut connect: impl AsyncFnMut(&mut Sink) -> Ended) -> Result<(), Failure> {
-    let mut backoff = Backoff::new();
+    let mut backoff = COME_BACK;
     loop {
         let ended = connect(sink).await;
         if std::mem::take(&mut sink.came) {
@@ -102,7 +107,8 @@ async fn repeat(sink: &mut Sink, mut connect: impl AsyncFnMut(&mut Sink) -> Ende
             Ended::Enough => return Ok(()),
             Ended::Over(failure) => return Err(failure),
             Ended::Lost { why, retry } => {
-                let wait = backoff.wait(retry);
+                // What the server asked for stands as it is: it has spread its clients already.
+                let wait = retry.map_or_else(|| backoff.next_wait(), |asked| asked.min(ASKED_MAX));
                 print::remark(format_args!("{why}; coming back in {} ms", wait.as_millis()));
                 tokio::time::sleep(wait).await;
             }

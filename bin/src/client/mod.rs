@@ -1,6 +1,5 @@
 //! What the client commands share: where the server is, requests, and following a topic over either transport.
 
-mod backoff;
 mod door;
 mod event_stream;
 mod follow;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fanfare_history::{Error, Head, Page, Read};
+use fanfare_lifecycle::Backoff;
 use fanfare_model::{GapReason, Position, Tag};
 use tokio::time::Instant;
 
@@ -16,6 +17,8 @@ use crate::worker::Work;
 const HOLE_PATIENCE: Duration = Duration::from_millis(2);
 /// How often a fill asks again when the log does not show an announced event yet.
 const FILL_TRIES: u32 = 20;
+/// How soon it asks again, at first and at last.
+const FILL_AGAIN: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(400));
 /// Topics per call to the engine.
 const BATCH: usize = 512;
 /// In so many parts the heads of silent topics are compared, spread over the interval.
@@ -64,10 +67,13 @@ impl Hub {
     async fn fill_once(&self, tail: &Arc<Tail>) -> bool {
         // Not lost, perhaps: announcements of two publishers may overtake each other.
         tokio::time::sleep(HOLE_PATIENCE).await;
-        let mut tries = 0;
+        let (mut tries, mut backoff) = (0, FILL_AGAIN);
         while let Some(hole) = tail.hole() {
             match self.look(tail, hole).await {
-                Ok(Found::News) => tries = 0,
+                Ok(Found::News) => {
+                    tries = 0;
+                    backoff.reset();
+                }
                 looked => {
                     if let Err(error) = looked {
                         tracing::warn!(error = %error, "hole could not be filled yet");
@@ -77,7 +83,7 @@ impl Hub {
                     if tries > FILL_TRIES {
                         return self.give_up(tail, hole).await;
                     }
-                    pause(tries).await;
+                    tokio::time::sleep(backoff.next_wait()).await;
                 }
             }
         }
@@ -138,14 +144,14 @@ impl Hub {
 
     /// Reads a page of a log that is known to have an event at `offset`: the read itself may lag behind.
     pub(crate) async fn read_up_to(&self, read: Read, offset: u64) -> Result<Page, Error> {
-        let mut tries = 0;
+        let (mut tries, mut backoff) = (0, FILL_AGAIN);
         loop {
             let page = self.broker()?.read(read.clone()).await?;
             tries += 1;
             if page.head.last.offset >= offset || tries > FILL_TRIES || self.broker()?.lossless() {
                 return Ok(page);
             }
-            pause(tries).await;
+            tokio::time::sleep(backoff.next_wait()).await;
         }
     }
 
@@ -227,11 +233,6 @@ impl Hub {
         }
         Ok(())
     }
-}
-
-/// Waits a little, and longer with every try.
-async fn pause(tries: u32) {
-    tokio::time::sleep(Duration::from_millis(5 << tries.min(6))).await;
 }
 
 /// Why a log that has this head is not the one that was known, if so.

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fanfare_model::Invalid;
-use futures_util::future::BoxFuture;
 
 use crate::error::Error;
 
@@ -60,27 +60,23 @@ pub const HOLDER_BYTES_MAX: usize = 1024;
 /// holder that counts from before it asked therefore stops before anybody else begins.
 /// **Failures.** After [`Error::Unavailable`] it may or may not have happened. An answer comes within the engine's
 /// time-out. **Cancellation.** Dropping a future does not undo what it did.
+#[async_trait]
 pub trait Leases: Send + Sync + 'static {
     /// The word for the engine, for logs and health.
     fn name(&self) -> &'static str;
 
     /// Takes the lease if nobody holds it, for `ttl`. `None` if somebody does, be it under the same `holder`.
-    fn acquire<'a>(
-        &'a self,
-        name: &'a str,
-        holder: &'a str,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<Option<Fence>, Error>>;
+    async fn acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>, Error>;
 
     /// Holds the lease for `ttl` from now. `false` if this holding has ended, by time or by release, even if nobody holds
     /// it since.
-    fn renew<'a>(&'a self, name: &'a str, fence: Fence, ttl: Duration) -> BoxFuture<'a, Result<bool, Error>>;
+    async fn renew(&self, name: &str, fence: Fence, ttl: Duration) -> Result<bool, Error>;
 
     /// Gives the lease back, if this holding has not ended; nothing happens if it has.
-    fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), Error>>;
+    async fn release(&self, name: &str, fence: Fence) -> Result<(), Error>;
 
     /// What is held now of the names that begin with `prefix`, sorted by name.
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Lease>, Error>>;
+    async fn list(&self, prefix: &str) -> Result<Vec<Lease>, Error>;
 }
 
 /// Refuses what is not the name of a lease.

@@ -1,12 +1,11 @@
 //! Leases of one process.
 
 use std::collections::BTreeMap;
-use std::future::ready;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -79,36 +78,33 @@ impl State {
     }
 }
 
+#[async_trait]
 impl Leases for MemoryLeases {
     fn name(&self) -> &'static str {
         "memory"
     }
 
-    fn acquire<'a>(
-        &'a self,
-        name: &'a str,
-        holder: &'a str,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<Option<Fence>, Error>> {
-        let checked = check_name(name).and_then(|()| check_holder(holder)).map_err(Error::from);
-        Box::pin(ready(checked.map(|()| self.0.lock().acquire(name, holder, ttl))))
+    async fn acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>, Error> {
+        check_name(name)?;
+        check_holder(holder)?;
+        Ok(self.0.lock().acquire(name, holder, ttl))
     }
 
-    fn renew<'a>(&'a self, name: &'a str, fence: Fence, ttl: Duration) -> BoxFuture<'a, Result<bool, Error>> {
+    async fn renew(&self, name: &str, fence: Fence, ttl: Duration) -> Result<bool, Error> {
         let mut state = self.0.lock();
         let held = state.holding(name, fence).map(|held| held.until = Instant::now() + ttl);
-        Box::pin(ready(Ok(held.is_some())))
+        Ok(held.is_some())
     }
 
-    fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), Error>> {
+    async fn release(&self, name: &str, fence: Fence) -> Result<(), Error> {
         let mut state = self.0.lock();
         if state.holding(name, fence).is_some() {
             state.held.remove(name);
         }
-        Box::pin(ready(Ok(())))
+        Ok(())
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Lease>, Error>> {
-        Box::pin(ready(Ok(self.0.lock().list(prefix))))
+    async fn list(&self, prefix: &str) -> Result<Vec<Lease>, Error> {
+        Ok(self.0.lock().list(prefix))
     }
 }

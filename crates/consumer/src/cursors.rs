@@ -1,7 +1,7 @@
 //! The seam: where the progress of consumers is kept.
 
+use async_trait::async_trait;
 use fanfare_model::{Tenant, Topic};
-use futures_util::future::BoxFuture;
 
 use crate::{Error, Name, Progress};
 
@@ -80,6 +80,7 @@ pub struct ListPage {
 /// **Durability.** A swap with `commit` is on the disk when it is answered; one without survives the process, if the engine
 /// survives a restart at all. A later swap never survives without an earlier one.
 /// **Cancellation.** Dropping a future of `swap` does not undo it.
+#[async_trait]
 pub trait Cursors: Send + Sync + 'static {
     /// The engine's name in configuration and messages, e.g. `embedded`.
     fn name(&self) -> &'static str;
@@ -88,15 +89,15 @@ pub trait Cursors: Send + Sync + 'static {
     fn survives_restart(&self) -> bool;
 
     /// The record under `key`.
-    fn get(&self, key: &Key) -> BoxFuture<'_, Result<Option<(Version, Progress)>, Error>>;
+    async fn get(&self, key: &Key) -> Result<Option<(Version, Progress)>, Error>;
 
     /// Changes a record if it is the expected one. A new one is refused with [`Swapped::Full`] if its tenant has
     /// [`crate::Options::consumers_max`] already.
-    fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, Error>>;
+    async fn swap(&self, swap: Swap) -> Result<Swapped, Error>;
 
     /// Lists records.
-    fn list(&self, query: ListQuery) -> BoxFuture<'_, Result<ListPage, Error>>;
+    async fn list(&self, query: ListQuery) -> Result<ListPage, Error>;
 
     /// Stores everything that waits, to the disk, and refuses more with [`Error::Closed`].
-    fn close(&self) -> BoxFuture<'_, Result<(), Error>>;
+    async fn close(&self) -> Result<(), Error>;
 }

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
+use async_trait::async_trait;
 use fanfare_model::{Tenant, Topic};
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 
 use crate::cursors::{Cursors, Key, ListPage, ListQuery, Swap, Swapped, Version};
@@ -90,6 +89,7 @@ impl ListQuery {
     }
 }
 
+#[async_trait]
 impl Cursors for MemoryCursors {
     fn name(&self) -> &'static str {
         "memory"
@@ -99,20 +99,20 @@ impl Cursors for MemoryCursors {
         false
     }
 
-    fn get(&self, key: &Key) -> BoxFuture<'_, Result<Option<(Version, Progress)>, Error>> {
-        ready(self.with(|records| records.get(key))).boxed()
+    async fn get(&self, key: &Key) -> Result<Option<(Version, Progress)>, Error> {
+        self.with(|records| records.get(key))
     }
 
-    fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, Error>> {
-        ready(self.with(|records| records.swap(swap, self.consumers_max))).boxed()
+    async fn swap(&self, swap: Swap) -> Result<Swapped, Error> {
+        self.with(|records| records.swap(swap, self.consumers_max))
     }
 
-    fn list(&self, query: ListQuery) -> BoxFuture<'_, Result<ListPage, Error>> {
-        ready(self.with(|records| records.list(&query))).boxed()
+    async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
+        self.with(|records| records.list(&query))
     }
 
-    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+    async fn close(&self) -> Result<(), Error> {
         self.records.lock().closed = true;
-        ready(Ok(())).boxed()
+        Ok(())
     }
 }

@@ -15,13 +15,10 @@ use crate::error::{Fault, code};
 use crate::gets::Get;
 use crate::interest::Interest;
 use crate::life::Life;
-use crate::link::Link;
+use crate::link::{Link, TRY_AGAIN};
 use crate::lives::{Lives, TopicLife};
 use crate::metrics::Operation;
 use crate::stream::Ack;
-
-/// How long to wait before what failed is tried again.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// What is needed to store events.
 pub(crate) struct Appender<'a> {
@@ -54,6 +51,7 @@ impl Appender<'_> {
                 Err(error) => answers[at] = Some(Err(error)),
             }
         }
+        let mut backoff = TRY_AGAIN;
         while !waiting.is_empty() {
             let left = self.link.timeout.saturating_sub(since.elapsed());
             let lives = self.lives_of(&waiting, left).await;
@@ -62,7 +60,8 @@ impl Appender<'_> {
             // Each is sent when it is polled first, which is in order: the runtime must not break off between them.
             let stores = join_all(waiting.iter().map(|(_, item)| self.store(item, life(item), left)));
             let found = tokio::task::unconstrained(stores).await;
-            let again = left > RETRY_AFTER;
+            let wait = backoff.next_wait();
+            let again = left > wait;
             let mut overtaken = HashSet::new();
             let mut left_over = Vec::new();
             // From the last to the first, to see what was stored after each.
@@ -85,7 +84,7 @@ impl Appender<'_> {
                 for (_, item) in &waiting {
                     item.spot.class.stream.doubt();
                 }
-                tokio::time::sleep(RETRY_AFTER).await;
+                tokio::time::sleep(wait).await;
             }
         }
         self.link.metrics.called(Operation::Store, answers.iter().all(|a| matches!(a, Some(Ok(_)))), since.elapsed());

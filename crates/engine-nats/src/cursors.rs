@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_nats::header::{HeaderMap, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
+use async_trait::async_trait;
 use fanfare_consumer::{Cursors, Error, Key, ListPage, ListQuery, Name, Progress, Swap, Swapped, Version};
 use fanfare_model::{Tenant, Topic};
-use futures_util::future::BoxFuture;
 
 use crate::error::{Fault, code};
 use crate::gets::{BATCH_MAX, Get};
@@ -47,40 +47,8 @@ impl NatsCursors {
         format!("{tenant}{}.{}", token::of(key.consumer.as_str()), token::of(key.topic.as_str()))
     }
 
-    fn open_now(&self) -> Result<(), Error> {
+    fn check_open(&self) -> Result<(), Error> {
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
-    }
-
-    async fn get_now(&self, subject: &str) -> Result<Option<(Version, Progress)>, Fault> {
-        let Some(last) = self.link.last_by_leader(&self.stream, subject).await? else { return Ok(None) };
-        Ok(Some((Version(last.seq), read(&last.payload)?)))
-    }
-
-    async fn swap_now(&self, swap: Swap) -> Result<Swapped, Fault> {
-        let subject = self.subject_of(&swap.key);
-        match (swap.expected, swap.progress) {
-            (expected, Some(progress)) => {
-                if expected.is_none() && self.is_full(&swap.key.tenant).await? {
-                    // Only if there is none; else it is the wrong one.
-                    let there = self.link.last_by_leader(&self.stream, &subject).await?.is_some();
-                    return Ok(if there { Swapped::Conflict } else { Swapped::Full });
-                }
-                self.put(&subject, expected, &progress).await
-            }
-            (Some(expected), None) => {
-                let last = self.link.last_by_leader(&self.stream, &subject).await?;
-                if last.is_none_or(|last| last.seq != expected.0) {
-                    return Ok(Swapped::Conflict);
-                }
-                // Exactly this message: if another took its place meanwhile, it is not there any more.
-                let deleted = stream::delete(&self.link, &self.stream, expected.0).await?;
-                Ok(if deleted { Swapped::Done(expected) } else { Swapped::Conflict })
-            }
-            (None, None) => {
-                let there = self.link.last_by_leader(&self.stream, &subject).await?.is_some();
-                Ok(if there { Swapped::Conflict } else { Swapped::Done(Version(0)) })
-            }
-        }
     }
 
     async fn is_full(&self, tenant: &Tenant) -> Result<bool, Fault> {
@@ -103,8 +71,58 @@ impl NatsCursors {
             Err(fault) => Err(fault),
         }
     }
+}
 
-    async fn list_now(&self, query: &ListQuery) -> Result<ListPage, Fault> {
+fn read(json: &[u8]) -> Result<Progress, Fault> {
+    Progress::from_json(json).ok_or_else(|| Fault::Garbled("the progress of a consumer".to_owned()))
+}
+
+#[async_trait]
+impl Cursors for NatsCursors {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
+    fn survives_restart(&self) -> bool {
+        true
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<(Version, Progress)>, Error> {
+        self.check_open()?;
+        let Some(last) = self.link.last_by_leader(&self.stream, &self.subject_of(key)).await? else { return Ok(None) };
+        Ok(Some((Version(last.seq), read(&last.payload)?)))
+    }
+
+    async fn swap(&self, swap: Swap) -> Result<Swapped, Error> {
+        self.check_open()?;
+        let subject = self.subject_of(&swap.key);
+        match (swap.expected, swap.progress) {
+            (expected, Some(progress)) => {
+                if expected.is_none() && self.is_full(&swap.key.tenant).await? {
+                    // Only if there is none; else it is the wrong one.
+                    let there = self.link.last_by_leader(&self.stream, &subject).await?.is_some();
+                    return Ok(if there { Swapped::Conflict } else { Swapped::Full });
+                }
+                Ok(self.put(&subject, expected, &progress).await?)
+            }
+            (Some(expected), None) => {
+                let last = self.link.last_by_leader(&self.stream, &subject).await?;
+                if last.is_none_or(|last| last.seq != expected.0) {
+                    return Ok(Swapped::Conflict);
+                }
+                // Exactly this message: if another took its place meanwhile, it is not there any more.
+                let deleted = stream::delete(&self.link, &self.stream, expected.0).await?;
+                Ok(if deleted { Swapped::Done(expected) } else { Swapped::Conflict })
+            }
+            (None, None) => {
+                let there = self.link.last_by_leader(&self.stream, &subject).await?.is_some();
+                Ok(if there { Swapped::Conflict } else { Swapped::Done(Version(0)) })
+            }
+        }
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
+        self.check_open()?;
         let tenant = self.of_tenant(&query.tenant);
         let part = |text: Option<&str>| text.map_or_else(|| "*".to_owned(), token::of);
         let consumer = part(query.consumer.as_ref().map(Name::as_str));
@@ -139,45 +157,9 @@ impl NatsCursors {
         }
         Ok(ListPage { records, more })
     }
-}
 
-fn read(json: &[u8]) -> Result<Progress, Fault> {
-    Progress::from_json(json).ok_or_else(|| Fault::Garbled("the progress of a consumer".to_owned()))
-}
-
-impl Cursors for NatsCursors {
-    fn name(&self) -> &'static str {
-        "nats"
-    }
-
-    fn survives_restart(&self) -> bool {
-        true
-    }
-
-    fn get(&self, key: &Key) -> BoxFuture<'_, Result<Option<(Version, Progress)>, Error>> {
-        let subject = self.subject_of(key);
-        Box::pin(async move {
-            self.open_now()?;
-            self.get_now(&subject).await.map_err(Fault::of_consumers)
-        })
-    }
-
-    fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, Error>> {
-        Box::pin(async move {
-            self.open_now()?;
-            self.swap_now(swap).await.map_err(Fault::of_consumers)
-        })
-    }
-
-    fn list(&self, query: ListQuery) -> BoxFuture<'_, Result<ListPage, Error>> {
-        Box::pin(async move {
-            self.open_now()?;
-            self.list_now(&query).await.map_err(Fault::of_consumers)
-        })
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+    async fn close(&self) -> Result<(), Error> {
         self.closed.store(true, Ordering::Release);
-        Box::pin(std::future::ready(Ok(())))
+        Ok(())
     }
 }

@@ -70,14 +70,22 @@ impl Fault {
     pub(crate) fn of_log(self) -> fanfare_history::Error {
         fanfare_history::Error::Unavailable(Box::new(self))
     }
+}
 
-    /// In the words of leases.
-    pub(crate) fn of_leases(self) -> fanfare_cluster::Error {
-        fanfare_cluster::Error::unavailable(self)
+impl From<Fault> for fanfare_cluster::Error {
+    fn from(fault: Fault) -> Self {
+        Self::unavailable(fault)
     }
+}
 
-    /// In the words of consumers.
-    pub(crate) fn of_consumers(self) -> fanfare_consumer::Error {
-        fanfare_consumer::Error::Unavailable(Box::new(self))
+impl From<Fault> for fanfare_consumer::Error {
+    fn from(fault: Fault) -> Self {
+        Self::Unavailable(Box::new(fault))
+    }
+}
+
+impl From<Fault> for fanfare_presence::Error {
+    fn from(fault: Fault) -> Self {
+        Self::Unavailable(Box::new(fault))
     }
 }

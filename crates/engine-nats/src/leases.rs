@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::header::{HeaderMap, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
+use async_trait::async_trait;
 use fanfare_cluster::{Error, Fence, Lease, Leases, check_holder, check_name};
-use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Fault, code};
@@ -105,30 +105,44 @@ impl NatsLeases {
         let name = self.name_of(&stored.subject)?.into_owned();
         Some((Lease { name, holder: record.holder.clone(), fence }, stored, record))
     }
+}
 
-    async fn acquire_now(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>, Error> {
+/// Servers count whole seconds.
+fn seconds(ttl: Duration) -> u64 {
+    (ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).max(1)
+}
+
+#[async_trait]
+impl Leases for NatsLeases {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
+    async fn acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>, Error> {
         check_name(name)?;
         check_holder(holder)?;
         let record = Record { holder: holder.to_owned(), ttl_seconds: seconds(ttl) };
-        let placed = self.put(&self.subject_of(name), &record, 0, None).await.map_err(Fault::of_leases)?;
+        let placed = self.put(&self.subject_of(name), &record, 0, None).await?;
         Ok(placed.map(Fence::new))
     }
 
-    async fn renew_now(&self, name: &str, fence: Fence, ttl: Duration) -> Result<bool, Fault> {
+    async fn renew(&self, name: &str, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+        check_name(name)?;
         let subject = self.subject_of(name);
         let Some((stored, record)) = self.held(&subject, fence).await? else { return Ok(false) };
         let record = Record { ttl_seconds: seconds(ttl), ..record };
         Ok(self.put(&subject, &record, stored.seq, Some(fence)).await?.is_some())
     }
 
-    async fn release_now(&self, name: &str, fence: Fence) -> Result<(), Fault> {
+    async fn release(&self, name: &str, fence: Fence) -> Result<(), Error> {
+        check_name(name)?;
         if let Some((stored, _)) = self.held(&self.subject_of(name), fence).await? {
             stream::delete(&self.link, &self.stream, stored.seq).await?;
         }
         Ok(())
     }
 
-    async fn list_now(&self, prefix: &str) -> Result<Vec<Lease>, Fault> {
+    async fn list(&self, prefix: &str) -> Result<Vec<Lease>, Error> {
         let group = prefix.split_once('/').map(|(group, _)| group).filter(|group| !group.is_empty());
         let filter = group.map_or_else(|| format!("{}>", self.subject), |group| format!("{}{group}.>", self.subject));
         let mut found = Vec::new();
@@ -147,43 +161,5 @@ impl NatsLeases {
         found.sort_by(|a, b| a.name.cmp(&b.name));
         found.dedup_by(|a, b| a.name == b.name);
         Ok(found)
-    }
-}
-
-/// Servers count whole seconds.
-fn seconds(ttl: Duration) -> u64 {
-    (ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).max(1)
-}
-
-impl Leases for NatsLeases {
-    fn name(&self) -> &'static str {
-        "nats"
-    }
-
-    fn acquire<'a>(
-        &'a self,
-        name: &'a str,
-        holder: &'a str,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<Option<Fence>, Error>> {
-        Box::pin(self.acquire_now(name, holder, ttl))
-    }
-
-    fn renew<'a>(&'a self, name: &'a str, fence: Fence, ttl: Duration) -> BoxFuture<'a, Result<bool, Error>> {
-        Box::pin(async move {
-            check_name(name)?;
-            self.renew_now(name, fence, ttl).await.map_err(Fault::of_leases)
-        })
-    }
-
-    fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async move {
-            check_name(name)?;
-            self.release_now(name, fence).await.map_err(Fault::of_leases)
-        })
-    }
-
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Lease>, Error>> {
-        Box::pin(async move { self.list_now(prefix).await.map_err(Fault::of_leases) })
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::{
     Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message, Request, RequestErrorKind,
     Statistics,
 };
 use bytes::Bytes;
-use fanfare_lifecycle::{Lifecycle, TaskKind};
+use fanfare_lifecycle::{Backoff, Lifecycle, TaskKind};
 use fanfare_model::{Clock, Timestamp};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::{Error, Fault, code};
@@ -27,8 +28,14 @@ use crate::options::Options;
 
 /// The oldest server that can do what is asked of it: batched direct gets and a time to live per message.
 const SERVER_MIN: (i64, i64, i64) = (2, 11, 0);
-/// How long to wait before a call is tried again: an election takes seconds.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// How soon a call is tried again, at first and at last: an election takes seconds.
+pub(crate) const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(200));
+
+/// How soon a lost connection is made again, at first and at last.
+const CONNECT_AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(1600));
+
+/// How long an answer is waited for at least, be the time over or not.
+const PATIENCE_MIN: Duration = Duration::from_millis(100);
 
 /// How long to wait before streams are looked for again that did not answer.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -201,10 +208,11 @@ impl Link {
         body: Bytes,
     ) -> Result<Value, Fault> {
         let since = Instant::now();
+        let (until, mut backoff) = (since + self.timeout, TRY_AGAIN);
         let answer = loop {
-            let left = self.timeout.saturating_sub(since.elapsed());
+            let left = until.saturating_duration_since(Instant::now());
             match self.ask_once(subject, headers, body.clone(), left).await {
-                Err(fault) if passes(&fault) && left > RETRY_AFTER => tokio::time::sleep(RETRY_AFTER).await,
+                Err(fault) if passes(&fault) && backoff.wait_within(until).await => {}
                 answer => break answer,
             }
         };
@@ -220,7 +228,7 @@ impl Link {
         body: Bytes,
         patience: Duration,
     ) -> Result<Value, Fault> {
-        let patience = patience.min(self.timeout / 2).max(RETRY_AFTER);
+        let patience = patience.min(self.timeout / 2).max(PATIENCE_MIN);
         let mut request = Request::new().payload(body).timeout(Some(patience));
         if let Some(headers) = headers {
             request = request.headers(headers.clone());
@@ -243,12 +251,13 @@ impl Link {
     /// Reads messages of a stream.
     pub(crate) async fn get(&self, stream: &str, get: &crate::gets::Get<'_>) -> Result<crate::gets::Batch, Fault> {
         let since = Instant::now();
+        let (until, mut backoff) = (since + self.timeout, TRY_AGAIN);
         let subject = self.subject(&format!("DIRECT.GET.{stream}"));
         let answer = loop {
-            let left = self.timeout.saturating_sub(since.elapsed());
-            let patience = left.min(self.timeout / 2).max(RETRY_AFTER);
+            let left = until.saturating_duration_since(Instant::now());
+            let patience = left.min(self.timeout / 2).max(PATIENCE_MIN);
             match self.on_this_connection(self.gets.get(&self.client, &subject, get, patience)).await {
-                Err(fault) if passes(&fault) && left > RETRY_AFTER => tokio::time::sleep(RETRY_AFTER).await,
+                Err(fault) if passes(&fault) && backoff.wait_within(until).await => {}
                 answer => break answer,
             }
         };
@@ -341,12 +350,19 @@ fn refused(error: ConnectError) -> Error {
 }
 
 async fn credentials(options: &Options) -> Result<ConnectOptions, Error> {
+    let backoff = Mutex::new(CONNECT_AGAIN);
     let mut connect = ConnectOptions::new()
         .name(format!("fanfare {}", options.prefix))
         .connection_timeout(options.timeout.get())
         .ping_interval(options.timeout.get())
         .subscription_capacity(options.live_waiting_max)
-        .reconnect_delay_callback(|attempts| Duration::from_millis(50 << attempts.min(5)));
+        .reconnect_delay_callback(move |attempts| {
+            let mut backoff = backoff.lock();
+            if attempts <= 1 {
+                backoff.reset();
+            }
+            backoff.next_wait()
+        });
     if let (Some(user), Some(password)) = (&options.username, &options.password) {
         connect = connect.user_and_password(user.clone(), password.reveal().to_owned());
     }

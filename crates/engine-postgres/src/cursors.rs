@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use fanfare_consumer::{Cursors, Error, Key, ListPage, ListQuery, Name, Progress, Swap, Swapped, Version};
-use fanfare_model::Topic;
-use futures_util::future::BoxFuture;
+use fanfare_model::{Tenant, Topic};
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
 use crate::columns;
 use crate::error::Failure;
@@ -34,16 +35,60 @@ impl PgCursors {
     fn check_open(&self) -> Result<(), Error> {
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
+}
 
-    async fn get_now(&self, key: &Key) -> Result<Option<(Version, Progress)>, Failure> {
+/// The answer to [`GET`].
+fn record(row: &PgRow) -> Result<(Version, Progress), Failure> {
+    Ok((version(row.try_get(0)?), progress(row.try_get(1)?)?))
+}
+
+/// The answer to [`SWAP`].
+fn swapped(row: &PgRow) -> Result<Swapped, Failure> {
+    Ok(match row.try_get::<i16, _>(0)? {
+        0 => Swapped::Done(version(row.try_get(1)?)),
+        1 => Swapped::Conflict,
+        _ => Swapped::Full,
+    })
+}
+
+/// A row of the answer to [`LIST`].
+fn listed(tenant: &Tenant, row: &PgRow) -> Result<(Key, Progress), Failure> {
+    let key = Key {
+        tenant: tenant.clone(),
+        consumer: Name::new(row.try_get::<&str, _>(0)?).map_err(|_| Failure::Damaged("consumer"))?,
+        topic: Topic::from_stored(row.try_get(1)?).map_err(|_| Failure::Damaged("topic"))?,
+    };
+    Ok((key, progress(row.try_get(2)?)?))
+}
+
+fn progress(json: &str) -> Result<Progress, Failure> {
+    Progress::from_json(json.as_bytes()).ok_or(Failure::Damaged("progress"))
+}
+
+fn version(number: i64) -> Version {
+    Version(columns::count(number))
+}
+
+#[async_trait]
+impl Cursors for PgCursors {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn survives_restart(&self) -> bool {
+        true
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<(Version, Progress)>, Error> {
+        self.check_open()?;
         let mut connection = self.server.borrow(Call::Cursors).await?;
         let query = sqlx::query(GET).bind(key.tenant.as_str()).bind(key.consumer.as_str()).bind(key.topic.as_str());
         let row = self.server.limit(query.fetch_optional(&mut *connection)).await;
-        let Some(row) = connection.done(row)? else { return Ok(None) };
-        Ok(Some((version(row.try_get(0)?), progress(row.try_get(1)?)?)))
+        Ok(connection.done(row)?.as_ref().map(record).transpose()?)
     }
 
-    async fn swap_now(&self, swap: &Swap) -> Result<Swapped, Failure> {
+    async fn swap(&self, swap: Swap) -> Result<Swapped, Error> {
+        self.check_open()?;
         let stored = swap.progress.as_ref().map(Progress::to_json);
         let mut connection = self.server.borrow(Call::Cursors).await?;
         let query = sqlx::query(SWAP)
@@ -55,15 +100,11 @@ impl PgCursors {
             .bind(columns::number(self.consumers_max as u64))
             .bind(swap.commit);
         let row = self.server.limit(query.fetch_one(&mut *connection)).await;
-        let row = connection.done(row)?;
-        Ok(match row.try_get::<i16, _>(0)? {
-            0 => Swapped::Done(version(row.try_get(1)?)),
-            1 => Swapped::Conflict,
-            _ => Swapped::Full,
-        })
+        Ok(swapped(&connection.done(row)?)?)
     }
 
-    async fn list_now(&self, query: &ListQuery) -> Result<ListPage, Failure> {
+    async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
+        self.check_open()?;
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX - 1);
         let after = query.after.as_ref();
         let statement = sqlx::query(LIST)
@@ -76,60 +117,12 @@ impl PgCursors {
         let mut connection = self.server.borrow(Call::Cursors).await?;
         let rows = self.server.limit(statement.fetch_all(&mut *connection)).await;
         let rows = connection.done(rows)?;
-        let record = |row: &sqlx::postgres::PgRow| {
-            let key = Key {
-                tenant: query.tenant.clone(),
-                consumer: Name::new(row.try_get::<&str, _>(0)?).map_err(|_| Failure::Damaged("consumer"))?,
-                topic: Topic::from_stored(row.try_get(1)?).map_err(|_| Failure::Damaged("topic"))?,
-            };
-            Ok((key, progress(row.try_get(2)?)?))
-        };
-        let records = rows.iter().take(query.limit).map(record).collect::<Result<_, Failure>>()?;
+        let records = rows.iter().take(query.limit).map(|row| listed(&query.tenant, row)).collect::<Result<_, _>>()?;
         Ok(ListPage { records, more: rows.len() > query.limit })
     }
-}
 
-fn progress(json: &str) -> Result<Progress, Failure> {
-    Progress::from_json(json.as_bytes()).ok_or(Failure::Damaged("progress"))
-}
-
-fn version(number: i64) -> Version {
-    Version(columns::count(number))
-}
-
-impl Cursors for PgCursors {
-    fn name(&self) -> &'static str {
-        "postgres"
-    }
-
-    fn survives_restart(&self) -> bool {
-        true
-    }
-
-    fn get(&self, key: &Key) -> BoxFuture<'_, Result<Option<(Version, Progress)>, Error>> {
-        let key = key.clone();
-        Box::pin(async move {
-            self.check_open()?;
-            Ok(self.get_now(&key).await?)
-        })
-    }
-
-    fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, Error>> {
-        Box::pin(async move {
-            self.check_open()?;
-            Ok(self.swap_now(&swap).await?)
-        })
-    }
-
-    fn list(&self, query: ListQuery) -> BoxFuture<'_, Result<ListPage, Error>> {
-        Box::pin(async move {
-            self.check_open()?;
-            Ok(self.list_now(&query).await?)
-        })
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+    async fn close(&self) -> Result<(), Error> {
         self.closed.store(true, Ordering::Release);
-        Box::pin(std::future::ready(Ok(())))
+        Ok(())
     }
 }

@@ -107,3 +107,9 @@ impl From<Failure> for fanfare_consumer::Error {
         Self::Unavailable(Box::new(failure))
     }
 }
+
+impl From<Failure> for fanfare_presence::Error {
+    fn from(failure: Failure) -> Self {
+        Self::Unavailable(Box::new(failure))
+    }
+}

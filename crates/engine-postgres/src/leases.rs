@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fanfare_cluster::{Error, Fence, Lease, Leases, check_holder, check_name};
-use futures_util::future::BoxFuture;
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
 use crate::columns;
 use crate::error::Failure;
@@ -40,22 +41,39 @@ const LIST: &str = "
     SELECT name, holder, fence FROM lease
     WHERE name >= $1 AND name < $1 || chr(1114111) AND until > clock_timestamp() ORDER BY name";
 
-impl PgLeases {
-    async fn acquire_now(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>, Failure> {
+fn lease(row: &PgRow) -> Result<Lease, Failure> {
+    Ok(Lease { name: row.try_get(0)?, holder: row.try_get(1)?, fence: fence_of(row.try_get(2)?) })
+}
+
+fn fence_of(number: i64) -> Fence {
+    Fence::new(columns::count(number))
+}
+
+#[async_trait]
+impl Leases for PgLeases {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>, Error> {
+        check_name(name)?;
+        check_holder(holder)?;
         let mut connection = self.server.borrow(Call::Leases).await?;
         let query = sqlx::query_scalar(ACQUIRE).bind(name).bind(holder).bind(columns::micros(ttl));
         let fence = self.server.limit(query.fetch_optional(&mut *connection)).await;
         Ok(connection.done(fence)?.map(fence_of))
     }
 
-    async fn renew_now(&self, name: &str, fence: Fence, ttl: Duration) -> Result<bool, Failure> {
+    async fn renew(&self, name: &str, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+        check_name(name)?;
         let mut connection = self.server.borrow(Call::Leases).await?;
         let query = sqlx::query(RENEW).bind(name).bind(columns::number(fence.get())).bind(columns::micros(ttl));
         let renewed = self.server.limit(query.execute(&mut *connection)).await;
         Ok(connection.done(renewed)?.rows_affected() > 0)
     }
 
-    async fn release_now(&self, name: &str, fence: Fence) -> Result<(), Failure> {
+    async fn release(&self, name: &str, fence: Fence) -> Result<(), Error> {
+        check_name(name)?;
         let mut connection = self.server.borrow(Call::Leases).await?;
         let query = sqlx::query(RELEASE).bind(name).bind(columns::number(fence.get()));
         let released = self.server.limit(query.execute(&mut *connection)).await;
@@ -63,53 +81,9 @@ impl PgLeases {
         Ok(())
     }
 
-    async fn list_now(&self, prefix: &str) -> Result<Vec<Lease>, Failure> {
+    async fn list(&self, prefix: &str) -> Result<Vec<Lease>, Error> {
         let mut connection = self.server.borrow(Call::Leases).await?;
         let rows = self.server.limit(sqlx::query(LIST).bind(prefix).fetch_all(&mut *connection)).await;
-        let lease = |row: &sqlx::postgres::PgRow| {
-            Ok(Lease { name: row.try_get(0)?, holder: row.try_get(1)?, fence: fence_of(row.try_get(2)?) })
-        };
-        connection.done(rows)?.iter().map(lease).collect()
-    }
-}
-
-fn fence_of(number: i64) -> Fence {
-    Fence::new(columns::count(number))
-}
-
-impl Leases for PgLeases {
-    fn name(&self) -> &'static str {
-        "postgres"
-    }
-
-    fn acquire<'a>(
-        &'a self,
-        name: &'a str,
-        holder: &'a str,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<Option<Fence>, Error>> {
-        Box::pin(async move {
-            check_name(name)?;
-            check_holder(holder)?;
-            Ok(self.acquire_now(name, holder, ttl).await?)
-        })
-    }
-
-    fn renew<'a>(&'a self, name: &'a str, fence: Fence, ttl: Duration) -> BoxFuture<'a, Result<bool, Error>> {
-        Box::pin(async move {
-            check_name(name)?;
-            Ok(self.renew_now(name, fence, ttl).await?)
-        })
-    }
-
-    fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async move {
-            check_name(name)?;
-            Ok(self.release_now(name, fence).await?)
-        })
-    }
-
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Lease>, Error>> {
-        Box::pin(async move { Ok(self.list_now(prefix).await?) })
+        Ok(connection.done(rows)?.iter().map(lease).collect::<Result<_, _>>()?)
     }
 }

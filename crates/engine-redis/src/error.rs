@@ -58,3 +58,24 @@ impl Failure {
         }
     }
 }
+
+impl From<Failure> for fanfare_cluster::Error {
+    fn from(failure: Failure) -> Self {
+        Self::unavailable(failure)
+    }
+}
+
+impl From<Failure> for fanfare_consumer::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Closed => Self::Closed,
+            other => Self::Unavailable(Box::new(other)),
+        }
+    }
+}
+
+impl From<Failure> for fanfare_presence::Error {
+    fn from(failure: Failure) -> Self {
+        Self::Unavailable(Box::new(failure))
+    }
+}

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fanfare_cluster::{Error, Fence, Lease, Leases, check_holder, check_name};
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::try_join_all;
 use redis::{Cmd, Value};
 
 use crate::answers;
@@ -53,66 +54,49 @@ impl RedisLeases {
     }
 }
 
-fn unavailable(failure: Failure) -> Error {
-    Error::unavailable(failure)
-}
-
 /// In whole milliseconds, not less than was asked for.
 fn millis(ttl: Duration) -> String {
     ttl.as_nanos().div_ceil(1_000_000).max(1).to_string()
 }
 
+#[async_trait]
 impl Leases for RedisLeases {
     fn name(&self) -> &'static str {
         "redis"
     }
 
-    fn acquire<'a>(
-        &'a self,
-        name: &'a str,
-        holder: &'a str,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<Option<Fence>, Error>> {
-        Box::pin(async move {
-            check_name(name)?;
-            check_holder(holder)?;
-            let ttl = millis(ttl);
-            let arguments = [&b"acquire"[..], name.as_bytes(), holder.as_bytes(), ttl.as_bytes()];
-            // A second attempt would find the lease held by the first.
-            let answer = self.ask(Partition::of(name.as_bytes()), false, &arguments).await.map_err(unavailable)?;
-            match answers::unsigned(&answer) {
-                Some(fence) => Ok(Some(Fence::new(fence))),
-                None if answer == Value::Nil => Ok(None),
-                None => Err(unavailable(Failure::Garbled("lease"))),
-            }
-        })
+    async fn acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>, Error> {
+        check_name(name)?;
+        check_holder(holder)?;
+        let ttl = millis(ttl);
+        let arguments = [&b"acquire"[..], name.as_bytes(), holder.as_bytes(), ttl.as_bytes()];
+        // A second attempt would find the lease held by the first.
+        let answer = self.ask(Partition::of(name.as_bytes()), false, &arguments).await?;
+        match answers::unsigned(&answer) {
+            Some(fence) => Ok(Some(Fence::new(fence))),
+            None if answer == Value::Nil => Ok(None),
+            None => Err(Failure::Garbled("lease").into()),
+        }
     }
 
-    fn renew<'a>(&'a self, name: &'a str, fence: Fence, ttl: Duration) -> BoxFuture<'a, Result<bool, Error>> {
-        Box::pin(async move {
-            let (fence, ttl) = (fence.get().to_string(), millis(ttl));
-            let arguments = [&b"renew"[..], name.as_bytes(), fence.as_bytes(), ttl.as_bytes()];
-            let answer = self.ask(Partition::of(name.as_bytes()), true, &arguments).await.map_err(unavailable)?;
-            Ok(answer == Value::Int(1))
-        })
+    async fn renew(&self, name: &str, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+        let (fence, ttl) = (fence.get().to_string(), millis(ttl));
+        let arguments = [&b"renew"[..], name.as_bytes(), fence.as_bytes(), ttl.as_bytes()];
+        let answer = self.ask(Partition::of(name.as_bytes()), true, &arguments).await?;
+        Ok(answer == Value::Int(1))
     }
 
-    fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async move {
-            let fence = fence.get().to_string();
-            let arguments = [&b"release"[..], name.as_bytes(), fence.as_bytes()];
-            self.ask(Partition::of(name.as_bytes()), true, &arguments).await.map_err(unavailable)?;
-            Ok(())
-        })
+    async fn release(&self, name: &str, fence: Fence) -> Result<(), Error> {
+        let fence = fence.get().to_string();
+        let arguments = [&b"release"[..], name.as_bytes(), fence.as_bytes()];
+        self.ask(Partition::of(name.as_bytes()), true, &arguments).await?;
+        Ok(())
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Lease>, Error>> {
-        Box::pin(async move {
-            let lists = Partition::all().map(|partition| self.list_of(partition, prefix));
-            let mut leases: Vec<Lease> =
-                try_join_all(lists).await.map_err(unavailable)?.into_iter().flatten().collect();
-            leases.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            Ok(leases)
-        })
+    async fn list(&self, prefix: &str) -> Result<Vec<Lease>, Error> {
+        let lists = Partition::all().map(|partition| self.list_of(partition, prefix));
+        let mut leases: Vec<Lease> = try_join_all(lists).await?.into_iter().flatten().collect();
+        leases.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(leases)
     }
 }

@@ -3,7 +3,9 @@
 //! A [`Lifecycle`] is made once in `main` and passed to whoever needs it; there is no global. It says
 //! when to drain (soft stop), when to stop at once (hard stop), whether the process is ready, and it is
 //! the only way to start a task: every task has a name and a [`TaskKind`], and the kind says what an
-//! error or a panic in it means.
+//! error or a panic in it means. What fails for a while is tried again after the waits of a [`Backoff`].
+
+mod backoff;
 
 use std::fmt;
 use std::future::Future;
@@ -16,6 +18,8 @@ use pin_project_lite::pin_project;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use backoff::Backoff;
 
 /// What an error or a panic in a task means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

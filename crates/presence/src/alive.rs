@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fanfare_lifecycle::Backoff;
 use fanfare_model::{Topic, TopicKey};
 use futures_util::{StreamExt as _, stream};
 use metrics::counter;
@@ -13,8 +14,8 @@ use crate::handle::Inner;
 use crate::metrics::REBORN;
 use crate::roster::Name;
 
-/// How long to wait before those are tried again whom the engine did not let in.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How soon those are tried again whom the engine did not let in, at first and at last: they may be many, and of many nodes.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
 /// So many enter again at once: each is one round trip to the engine.
 const AT_ONCE: usize = 64;
 
@@ -73,13 +74,14 @@ impl Inner {
                 () = stop.cancelled() => return,
             }
             let mut left = self.roster.all_entered();
+            let mut backoff = RETRY;
             while !left.is_empty() {
                 let tried = stream::iter(left).map(async |(name, topic)| {
                     let again = self.enter_again(&name, &topic).await;
                     again.is_err_and(|error| is_passing(&topic, &error)).then_some((name, topic))
                 });
                 left = tried.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
-                if !left.is_empty() && tokio::time::timeout(PAUSE, stop.cancelled()).await.is_ok() {
+                if !left.is_empty() && tokio::time::timeout(backoff.next_wait(), stop.cancelled()).await.is_ok() {
                     return;
                 }
             }

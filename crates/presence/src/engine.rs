@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fanfare_bus::{Per, PresencePolicy};
 use fanfare_cluster::Fence;
 use fanfare_model::{SessionId, Tenant, Timestamp, Topic, TopicKey, UserId};
-use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -105,6 +105,7 @@ pub struct Done {
 /// **Liveness.** A member is there as long as one of its sessions is held by a holder whose lease has not ended.
 /// **Failures.** After [`Error::Unavailable`] it may or may not have happened; every call may be made again. An answer
 /// comes within the engine's time-out. **Cancellation.** Dropping a future does not undo what it did.
+#[async_trait]
 pub trait Presence: Send + Sync + 'static {
     /// Whether what is here outlives the process of a node: then other nodes see it as well, and go on with the feeds
     /// of one that has died. If not, this node is the only one, and everything is forgotten with its process.
@@ -121,89 +122,63 @@ pub trait Presence: Send + Sync + 'static {
     /// Makes a session a member, or replaces what it says of itself. A session that another holder holds is this
     /// holder's from now on. [`Error::TooManyTopics`] and [`Error::Full`] as the limits say, for sessions that are not
     /// there yet.
-    fn enter(&self, enter: Enter) -> BoxFuture<'_, Result<Done, Error>>;
+    async fn enter(&self, enter: Enter) -> Result<Done, Error>;
 
     /// Replaces what a member says of itself by what `change` makes of it, as one step: `change` is called again if
     /// it was changed meanwhile. [`Error::NotMember`] if the session is none.
-    fn update<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        change: Edit<'a>,
-    ) -> BoxFuture<'a, Result<Done, Error>>;
+    async fn update(&self, topic: &TopicKey, session: &SessionId, change: Edit<'_>) -> Result<Done, Error>;
 
     /// Takes a session out of a topic, if `holder` holds it there. Nothing happens if not.
-    fn leave<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Done, Error>>;
+    async fn leave(&self, topic: &TopicKey, session: &SessionId, holder: &Holder) -> Result<Done, Error>;
 
     /// The members whose ids sort after `after` (byte by byte), up to `limit` and about `bytes_max`, but at least one.
     /// A limit of 0 tells only their number.
-    fn members<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        after: Option<&'a str>,
+    async fn members(
+        &self,
+        topic: &TopicKey,
+        after: Option<&str>,
         limit: usize,
         bytes_max: usize,
-    ) -> BoxFuture<'a, Result<Members, Error>>;
+    ) -> Result<Members, Error>;
 
     /// How many are in each of `topics`, in their order.
-    fn occupancy<'a>(&'a self, topics: &'a [TopicKey]) -> BoxFuture<'a, Result<Vec<Occupancy>, Error>>;
+    async fn occupancy(&self, topics: &[TopicKey]) -> Result<Vec<Occupancy>, Error>;
 
     /// The topics that a user is in, sorted.
-    fn topics_of<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<Vec<Topic>, Error>>;
+    async fn topics_of(&self, tenant: &Tenant, user: &UserId) -> Result<Vec<Topic>, Error>;
 
     /// The topics that a session is in and `holder` holds it in, sorted.
-    fn topics_in<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<Topic>, Error>>;
+    async fn topics_in(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Topic>, Error>;
 
     /// A session has come to `holder`: the topics that it is in, whoever held it there, sorted, with the member that it
     /// is, and `holder` holds it there from now on.
-    fn adopt<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<Adopted>, Error>>;
+    async fn adopt(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Adopted>, Error>;
 
     /// Takes all sessions of a user out of every topic, whoever holds them. Says out of how many topics. Again has no
     /// effect.
-    fn remove_user<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<usize, Error>>;
+    async fn remove_user(&self, tenant: &Tenant, user: &UserId) -> Result<usize, Error>;
 
     /// `holder` is alive, and will be taken to be for `lease`. Says whether it has been all the time since the last sign
     /// of life: if not, its members may have been taken out, or the engine may have lost them, and it should begin
     /// another life as another holder and have them enter again. `false` for a holder that is not known.
-    fn heartbeat<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Result<bool, Error>>;
+    async fn heartbeat(&self, holder: &Holder, lease: Duration) -> Result<bool, Error>;
 
     /// Takes out the members of holders whose lease has ended, except for `holder`, who asks; says how many sessions.
     /// Each is taken out once, whoever reaps.
-    fn reap<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<usize, Error>>;
+    async fn reap(&self, holder: &Holder) -> Result<usize, Error>;
 
     /// The changes of a shard after the position `after`, at most `limit` of the first ones, with their positions in
     /// order: what was answered before the call is among them. If there are none it waits for some, but no longer than
     /// `wait`, and may return nothing also earlier.
-    fn feed(
-        &self,
-        shard: u16,
-        after: u64,
-        limit: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<(u64, Change)>, Error>>;
+    async fn feed(&self, shard: u16, after: u64, limit: usize, wait: Duration) -> Result<Vec<(u64, Change)>, Error>;
 
     /// Everything up to the position `upto` has been dealt with by the owner of the shard, who holds it by `fence`. It
     /// never goes back. Says whether it was taken: it is not after a call with a greater fence, which means that the
     /// shard has another owner.
-    fn fed(&self, shard: u16, fence: Fence, upto: u64) -> BoxFuture<'_, Result<bool, Error>>;
+    async fn fed(&self, shard: u16, fence: Fence, upto: u64) -> Result<bool, Error>;
 
     /// Up to where the changes of a shard have been dealt with; 0 if none have.
-    fn fed_position(&self, shard: u16) -> BoxFuture<'_, Result<u64, Error>>;
+    async fn fed_position(&self, shard: u16) -> Result<u64, Error>;
 }
 
 /// A topic that a session is in, and the member that it is there.

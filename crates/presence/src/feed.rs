@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_cluster::{Fence, Hold};
+use fanfare_lifecycle::Backoff;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
@@ -21,8 +22,8 @@ const WAIT: Duration = Duration::from_secs(5);
 /// The least time between two notes in the engine of how far a shard has come, so that a storm is not answered with as
 /// many of them. Who enters on another node where joins are logged waits for such a note.
 const FED_EVERY: Duration = Duration::from_millis(50);
-/// How long to wait after the engine has failed.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How soon the engine is asked again after it has failed, at first and at last: all shards fail together.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(1));
 /// How long a shard that is given up may take to come to an end. The next owner does again what is not done by then.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -70,6 +71,7 @@ impl Inner {
 
     /// Where to go on: where the former owner has stopped. Where nobody else is, that is this node.
     async fn begin(&self, shard: u16) -> u64 {
+        let mut backoff = RETRY;
         loop {
             match self.engine.fed_position(shard).await {
                 Ok(fed) if self.outlives_node => {
@@ -79,7 +81,7 @@ impl Inner {
                 Ok(fed) => return fed.max(self.progress.read_upto(shard)),
                 Err(error) => tracing::warn!(shard, error = %error, "where the feed goes on is not known yet"),
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(backoff.next_wait()).await;
         }
     }
 
@@ -88,6 +90,7 @@ impl Inner {
         let (mut read, mut fed, mut fed_at) = (began, began, Instant::now());
         // What is there already a former owner may have seen.
         let mut doubtful = self.outlives_node;
+        let mut backoff = RETRY;
         loop {
             self.diary.has_room(self.options.log_waiting_max).await;
             let wait = match () {
@@ -97,6 +100,7 @@ impl Inner {
             };
             match self.engine.feed(shard, read, BATCH, wait).await {
                 Ok(changes) => {
+                    backoff.reset();
                     doubtful &= !changes.is_empty();
                     for (position, change) in &changes {
                         self.changed(change, Origin { shard, position: *position, fence, doubtful });
@@ -108,7 +112,7 @@ impl Inner {
                 }
                 Err(error) => {
                     tracing::warn!(shard, error = %error, "the feed of presence could not be read");
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(backoff.next_wait()).await;
                 }
             }
             let done = self.progress.done_upto(shard);

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use fanfare_lifecycle::{Lifecycle, TaskKind};
+use fanfare_lifecycle::{Backoff, Lifecycle, TaskKind};
 use fanfare_model::{Clock, Timestamp};
 use parking_lot::Mutex;
-use rand::Rng as _;
 use reqwest::{Client, Url};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -140,7 +139,8 @@ impl KeySet {
     }
 
     async fn keep_fresh(&self, stop: &CancellationToken) {
-        let mut failures = 0;
+        let refresh = self.options.refresh.get();
+        let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX.min(refresh));
         loop {
             let fetched = tokio::select! {
                 fetched = fetch::fetch(
@@ -151,10 +151,16 @@ impl KeySet {
                 ) => fetched,
                 () = stop.cancelled() => return,
             };
-            failures = if fetched.is_ok() { 0 } else { failures + 1 };
+            let pause = if fetched.is_ok() {
+                backoff.reset();
+                // Not every node at the same moment.
+                refresh.mul_f64(rand::random_range(0.9..=1.0))
+            } else {
+                backoff.next_wait()
+            };
             self.note(fetched);
             tokio::select! {
-                () = self.next(self.pause(failures)) => {}
+                () = self.next(pause) => {}
                 () = stop.cancelled() => return,
             }
         }
@@ -175,17 +181,6 @@ impl KeySet {
             () = tokio::time::sleep(pause) => self.progress.lock().fetching = true,
             () = asked => {}
         }
-    }
-
-    /// How long until the next fetch, after so many failures on end.
-    fn pause(&self, failures: u32) -> Duration {
-        let refresh = self.options.refresh.get();
-        let pause = match failures {
-            0 => refresh,
-            _ => RETRY_MIN.saturating_mul(2_u32.saturating_pow(failures - 1)).min(RETRY_MAX).min(refresh),
-        };
-        // Not every node at the same moment.
-        pause.mul_f64(rand::rng().random_range(0.9..=1.0))
     }
 
     /// Takes what a fetch gave, and tells those who wait for it.

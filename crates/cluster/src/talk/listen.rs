@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_bus::{Budget, Delivery, OnSlow, Reader, Subscribe};
-use fanfare_lifecycle::{Lifecycle, TaskKind};
+use fanfare_lifecycle::{Backoff, Lifecycle, TaskKind};
 use fanfare_model::{Event, StartFrom, Tenant, TopicKey};
 
 use super::Talk;
 use super::message::{self, Answer, Message, Question, Said, Telling};
 
-/// How soon is tried again to listen, when the engine did not let us.
-const RETRY: Duration = Duration::from_millis(500);
+/// How soon is tried again to listen, when the engine did not let us, at first and at last.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
 /// How much is taken at once. Questions are rare and answers are bounded by them.
 const BUDGET: Budget = Budget { deliveries: 256, bytes: usize::MAX };
 
@@ -47,16 +47,18 @@ impl Talk {
 
     /// Never returns.
     async fn listen(self: &Arc<Self>, life: &Lifecycle) {
+        let mut backoff = RETRY;
         loop {
             match self.subscribed().await {
                 Ok(reader) => {
+                    backoff.reset();
                     // Again has no effect.
                     let _ = self.listening.set(());
                     self.hear(reader, life).await;
                 }
                 Err(error) => tracing::warn!(error = %error, "other nodes cannot be listened to now"),
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(backoff.next_wait()).await;
         }
     }
 

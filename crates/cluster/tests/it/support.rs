@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fanfare_bus::{Bus, Hub, HubOptions, LocalBroker, Policies};
 use fanfare_cluster::{Error, Fence, Handle, Lease, Leases, MemoryLeases, NodeInfo, Options, Ownership};
 use fanfare_history::memory::{MemoryLog, Options as LogOptions};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{Clock, ManualClock, Timestamp};
-use futures_util::future::BoxFuture;
 
 pub(crate) const SHARDS: u16 = 64;
 
@@ -130,43 +130,34 @@ struct Reached {
 
 impl Reached {
     /// A call that is made while the node is cut off has no effect, and fails when an engine's time-out would be over.
-    fn reach<'a, T: Send + 'a>(
-        &'a self,
-        call: impl FnOnce() -> BoxFuture<'a, Result<T, Error>> + Send + 'a,
-    ) -> BoxFuture<'a, Result<T, Error>> {
-        Box::pin(async move {
-            if self.cut.load(Ordering::SeqCst) {
-                tokio::time::sleep(Duration::from_secs(5)).await;
-                return Err(Error::unavailable("cut off"));
-            }
-            call().await
-        })
+    async fn reach<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        if self.cut.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            return Err(Error::unavailable("cut off"));
+        }
+        call.await
     }
 }
 
+#[async_trait]
 impl Leases for Reached {
     fn name(&self) -> &'static str {
         "reached"
     }
 
-    fn acquire<'a>(
-        &'a self,
-        name: &'a str,
-        holder: &'a str,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<Option<Fence>, Error>> {
-        self.reach(move || self.leases.acquire(name, holder, ttl))
+    async fn acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>, Error> {
+        self.reach(self.leases.acquire(name, holder, ttl)).await
     }
 
-    fn renew<'a>(&'a self, name: &'a str, fence: Fence, ttl: Duration) -> BoxFuture<'a, Result<bool, Error>> {
-        self.reach(move || self.leases.renew(name, fence, ttl))
+    async fn renew(&self, name: &str, fence: Fence, ttl: Duration) -> Result<bool, Error> {
+        self.reach(self.leases.renew(name, fence, ttl)).await
     }
 
-    fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), Error>> {
-        self.reach(move || self.leases.release(name, fence))
+    async fn release(&self, name: &str, fence: Fence) -> Result<(), Error> {
+        self.reach(self.leases.release(name, fence)).await
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Lease>, Error>> {
-        self.reach(move || self.leases.list(prefix))
+    async fn list(&self, prefix: &str) -> Result<Vec<Lease>, Error> {
+        self.reach(self.leases.list(prefix)).await
     }
 }

@@ -6,9 +6,8 @@ mod writer;
 
 use std::path::PathBuf;
 
+use async_trait::async_trait;
 use crossbeam_channel::{Sender, TrySendError};
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -73,27 +72,24 @@ impl EmbeddedCursors {
         Ok(Self { requests: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Hands a request to the thread and waits for its answer.
-    fn ask<T: Send + 'static>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Request,
-    ) -> BoxFuture<'_, Result<T, Error>> {
-        let (answer, answered) = oneshot::channel();
-        let sent = match &*self.requests.lock() {
-            Some(requests) => requests.try_send(request(answer)),
-            None => return std::future::ready(Err(Error::Closed)).boxed(),
-        };
-        async move {
-            match sent {
-                Ok(()) => answered.await.unwrap_or(Err(Error::Closed)),
-                Err(TrySendError::Full(_)) => Err(Error::Overloaded),
-                Err(TrySendError::Disconnected(_)) => Err(Error::Closed),
-            }
+    /// Hands a request to the thread.
+    fn send(&self, request: Request) -> Result<(), Error> {
+        match self.requests.lock().as_ref().ok_or(Error::Closed)?.try_send(request) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(Error::Overloaded),
+            Err(TrySendError::Disconnected(_)) => Err(Error::Closed),
         }
-        .boxed()
+    }
+
+    /// Hands a request to the thread and waits for its answer.
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Request) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.send(request(answer))?;
+        answered.await.unwrap_or(Err(Error::Closed))
     }
 }
 
+#[async_trait]
 impl Cursors for EmbeddedCursors {
     fn name(&self) -> &'static str {
         "embedded"
@@ -103,30 +99,28 @@ impl Cursors for EmbeddedCursors {
         true
     }
 
-    fn get(&self, key: &Key) -> BoxFuture<'_, Result<Option<(Version, Progress)>, Error>> {
-        let key = key.clone();
-        self.ask(|answer| Request::Get(key, answer))
+    async fn get(&self, key: &Key) -> Result<Option<(Version, Progress)>, Error> {
+        self.ask(|answer| Request::Get(key.clone(), answer)).await
     }
 
-    fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, Error>> {
-        self.ask(|answer| Request::Swap(Box::new(swap), answer))
+    async fn swap(&self, swap: Swap) -> Result<Swapped, Error> {
+        self.ask(|answer| Request::Swap(Box::new(swap), answer)).await
     }
 
-    fn list(&self, query: ListQuery) -> BoxFuture<'_, Result<ListPage, Error>> {
-        self.ask(|answer| Request::List(query, answer))
+    async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
+        self.ask(|answer| Request::List(query, answer)).await
     }
 
-    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
-        let closing = self.ask(Request::Close);
+    async fn close(&self) -> Result<(), Error> {
+        let (answer, closed) = oneshot::channel();
+        let sent = self.send(Request::Close(answer));
         *self.requests.lock() = None;
-        async move {
-            match closing.await {
-                // Closed before.
-                Err(Error::Closed) => Ok(()),
-                closed => closed,
-            }
+        match sent {
+            Ok(()) => closed.await.unwrap_or(Ok(())),
+            // Closed before.
+            Err(Error::Closed) => Ok(()),
+            Err(error) => Err(error),
         }
-        .boxed()
     }
 }
 

@@ -12,12 +12,12 @@ mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fanfare_cluster::Fence;
 use fanfare_lifecycle::{Lifecycle, TaskKind};
 use fanfare_model::{SessionId, Tenant, Topic, TopicKey, UserId};
 use fanfare_presence::{Adopted, Change, Done, Edit, Enter, Error, Holder, Members, Occupancy, Presence};
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
 use tokio_util::sync::DropGuard;
 
 use crate::life::Stream;
@@ -26,7 +26,7 @@ use crate::options::Options;
 use crate::stream::{self, Wanted};
 use feed::Feeds;
 use holders::Holders;
-use replica::{Known, Replica, unavailable};
+use replica::{Known, Replica};
 use state::Unseat;
 
 /// How many shards there are: each is one message, of which a server takes 1 MB by default.
@@ -60,143 +60,9 @@ impl NatsPresence {
         Ok(Arc::new(Self { link, replica, feeds, holders, _until_dropped: until_dropped }))
     }
 
-    async fn enter_now(&self, mut enter: Enter) -> Result<Done, Error> {
-        let shard = self.shard_of(&enter.topic);
-        enter.now = self.link.now();
-        self.holders.keep_alive(&enter.holder, enter.limits.lease).await.map_err(unavailable)?;
-        let topics_max = enter.limits.topics_per_session_max;
-        self.replica.refresh().await.map_err(unavailable)?;
-        let known = self.replica.known(shard);
-        if !known.state.has(&enter.topic, &enter.session) {
-            let (tenant, session) = (enter.topic.tenant.as_str(), enter.session.as_str());
-            let topics: usize = self.replica.all().map(|known| known.topics_of_session(tenant, session).len()).sum();
-            if topics >= topics_max {
-                return Err(Error::TooManyTopics { topics_max });
-            }
-            let waiting_max = enter.limits.waiting_max;
-            if known.seats >= enter.limits.members_max
-                || self.feeds.is_full(shard, known.state.number, waiting_max).await.map_err(unavailable)?
-            {
-                return Err(Error::Full);
-            }
-        }
-        let (rev, known) = self
-            .replica
-            .change(
-                shard,
-                || self.link.now(),
-                |state, now| {
-                    let before = state.number;
-                    let changed = state.enter(&enter, now)?;
-                    Ok((state.number > before, changed))
-                },
-            )
-            .await
-            .map(|(told, known)| ((told, known.state.rev(&enter.topic)), known))?;
-        Ok(done(rev, &known))
-    }
-
-    async fn update_now(&self, topic: &TopicKey, session: &SessionId, change: Edit<'_>) -> Result<Done, Error> {
-        let shard = self.shard_of(topic);
-        let (told, known) = self
-            .replica
-            .change(
-                shard,
-                || self.link.now(),
-                |state, now| {
-                    let changed = state.update(topic, session, change, now)?;
-                    Ok((changed, changed))
-                },
-            )
-            .await?;
-        Ok(done((told, known.state.rev(topic)), &known))
-    }
-
-    async fn leave_now(&self, topic: &TopicKey, session: &SessionId, holder: &Holder) -> Result<Done, Error> {
-        let shard = self.shard_of(topic);
-        let ((rev, told), known) = self
-            .replica
-            .change(
-                shard,
-                || self.link.now(),
-                |state, now| {
-                    let (before, rev) = (state.number, state.rev(topic));
-                    let removed = state.unseat(topic, &Unseat::Session(session, holder), now);
-                    let told = state.number > before;
-                    // One that is empty is forgotten, and its revision with it.
-                    Ok(((rev + u64::from(told), told), removed > 0))
-                },
-            )
-            .await?;
-        Ok(done((told, rev), &known))
-    }
-
     async fn refreshed(&self) -> Result<impl Iterator<Item = Arc<Known>>, Error> {
-        self.replica.refresh().await.map_err(unavailable)?;
+        self.replica.refresh().await?;
         Ok(self.replica.all())
-    }
-
-    async fn adopt_now(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Adopted>, Error> {
-        let mut adopted = Vec::new();
-        let mut topics = Vec::new();
-        for known in self.refreshed().await? {
-            topics.extend_from_slice(known.topics_of_session(tenant.as_str(), session.as_str()));
-        }
-        for topic in sorted(&topics) {
-            let key = TopicKey::new(tenant.clone(), topic);
-            let (member, _) = self
-                .replica
-                .change(
-                    self.shard_of(&key),
-                    || self.link.now(),
-                    |state, _| {
-                        let adopted = state.adopt(&key, session, holder);
-                        let moved = adopted.as_ref().is_some_and(|(_, moved)| *moved);
-                        Ok((adopted.map(|(member, _)| member), moved))
-                    },
-                )
-                .await?;
-            adopted.extend(member.map(|member| (key.topic, member)));
-        }
-        Ok(adopted)
-    }
-
-    async fn remove_user_now(&self, tenant: &Tenant, user: &UserId) -> Result<usize, Error> {
-        let mut removed = 0;
-        let shards: Vec<_> = (0..SHARDS).zip(self.refreshed().await?).collect();
-        for (shard, known) in shards {
-            if known.topics_of_user(tenant.as_str(), user.as_str()).is_empty() {
-                continue;
-            }
-            let remove = |state: &mut state::State, now| {
-                let topics = state.remove_user(tenant, user, now);
-                Ok((topics, topics > 0))
-            };
-            removed += self.replica.change(shard, || self.link.now(), remove).await?.0;
-        }
-        Ok(removed)
-    }
-
-    async fn reap_now(&self, account: &Holder) -> Result<usize, Error> {
-        // What time it is decides who is dead.
-        stream::info(&self.link, self.replica.stream()).await.map_err(unavailable)?;
-        self.replica.refresh().await.map_err(unavailable)?;
-        let suspects = self.replica.holders().into_iter().filter(|holder| **holder != *account.0);
-        let dead = self.holders.dead(suspects).await.map_err(unavailable)?;
-        if dead.is_empty() {
-            return Ok(0);
-        }
-        let mut reaped = 0;
-        for (shard, known) in (0..SHARDS).zip(self.replica.all()) {
-            if known.state.all_seats().any(|(.., seat)| dead.contains(&seat.holder)) {
-                let bury = |state: &mut state::State, now| {
-                    let seats = state.bury(&dead, now);
-                    Ok((seats, seats > 0))
-                };
-                reaped += self.replica.change(shard, || self.link.now(), bury).await?.0;
-            }
-        }
-        Ok(reaped)
     }
 }
 
@@ -242,6 +108,7 @@ async fn ring(
     }
 }
 
+#[async_trait]
 impl Presence for NatsPresence {
     fn outlives_node(&self) -> bool {
         true
@@ -251,128 +118,200 @@ impl Presence for NatsPresence {
         SHARDS
     }
 
-    fn enter(&self, enter: Enter) -> BoxFuture<'_, Result<Done, Error>> {
-        Box::pin(self.enter_now(enter))
+    async fn enter(&self, mut enter: Enter) -> Result<Done, Error> {
+        let shard = self.shard_of(&enter.topic);
+        enter.now = self.link.now();
+        self.holders.keep_alive(&enter.holder, enter.limits.lease).await?;
+        let topics_max = enter.limits.topics_per_session_max;
+        self.replica.refresh().await?;
+        let known = self.replica.known(shard);
+        if !known.state.has(&enter.topic, &enter.session) {
+            let (tenant, session) = (enter.topic.tenant.as_str(), enter.session.as_str());
+            let topics: usize = self.replica.all().map(|known| known.topics_of_session(tenant, session).len()).sum();
+            if topics >= topics_max {
+                return Err(Error::TooManyTopics { topics_max });
+            }
+            let waiting_max = enter.limits.waiting_max;
+            if known.seats >= enter.limits.members_max
+                || self.feeds.is_full(shard, known.state.number, waiting_max).await?
+            {
+                return Err(Error::Full);
+            }
+        }
+        let (rev, known) = self
+            .replica
+            .change(
+                shard,
+                || self.link.now(),
+                |state, now| {
+                    let before = state.number;
+                    let changed = state.enter(&enter, now)?;
+                    Ok((state.number > before, changed))
+                },
+            )
+            .await
+            .map(|(told, known)| ((told, known.state.rev(&enter.topic)), known))?;
+        Ok(done(rev, &known))
     }
 
-    fn update<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        change: Edit<'a>,
-    ) -> BoxFuture<'a, Result<Done, Error>> {
-        Box::pin(self.update_now(topic, session, change))
+    async fn update(&self, topic: &TopicKey, session: &SessionId, change: Edit<'_>) -> Result<Done, Error> {
+        let shard = self.shard_of(topic);
+        let (told, known) = self
+            .replica
+            .change(
+                shard,
+                || self.link.now(),
+                |state, now| {
+                    let changed = state.update(topic, session, change, now)?;
+                    Ok((changed, changed))
+                },
+            )
+            .await?;
+        Ok(done((told, known.state.rev(topic)), &known))
     }
 
-    fn leave<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Done, Error>> {
-        Box::pin(self.leave_now(topic, session, holder))
+    async fn leave(&self, topic: &TopicKey, session: &SessionId, holder: &Holder) -> Result<Done, Error> {
+        let shard = self.shard_of(topic);
+        let ((rev, told), known) = self
+            .replica
+            .change(
+                shard,
+                || self.link.now(),
+                |state, now| {
+                    let (before, rev) = (state.number, state.rev(topic));
+                    let removed = state.unseat(topic, &Unseat::Session(session, holder), now);
+                    let told = state.number > before;
+                    // One that is empty is forgotten, and its revision with it.
+                    Ok(((rev + u64::from(told), told), removed > 0))
+                },
+            )
+            .await?;
+        Ok(done((told, rev), &known))
     }
 
-    fn members<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        after: Option<&'a str>,
+    async fn members(
+        &self,
+        topic: &TopicKey,
+        after: Option<&str>,
         limit: usize,
         bytes_max: usize,
-    ) -> BoxFuture<'a, Result<Members, Error>> {
-        Box::pin(async move {
-            self.replica.refresh().await.map_err(unavailable)?;
+    ) -> Result<Members, Error> {
+        self.replica.refresh().await?;
+        let known = self.replica.known(self.shard_of(topic));
+        Ok(match known.state.crowd(topic) {
+            Some(crowd) => crowd.page(after, limit, bytes_max),
+            None => Members { rev: known.state.rev(topic), ..Members::default() },
+        })
+    }
+
+    async fn occupancy(&self, topics: &[TopicKey]) -> Result<Vec<Occupancy>, Error> {
+        self.replica.refresh().await?;
+        let of = |topic| {
             let known = self.replica.known(self.shard_of(topic));
-            Ok(match known.state.crowd(topic) {
-                Some(crowd) => crowd.page(after, limit, bytes_max),
-                None => Members { rev: known.state.rev(topic), ..Members::default() },
-            })
-        })
+            known.state.crowd(topic).map(state::Crowd::occupancy).unwrap_or_default()
+        };
+        Ok(topics.iter().map(of).collect())
     }
 
-    fn occupancy<'a>(&'a self, topics: &'a [TopicKey]) -> BoxFuture<'a, Result<Vec<Occupancy>, Error>> {
-        Box::pin(async move {
-            self.replica.refresh().await.map_err(unavailable)?;
-            let of = |topic| {
-                let known = self.replica.known(self.shard_of(topic));
-                known.state.crowd(topic).map(state::Crowd::occupancy).unwrap_or_default()
+    async fn topics_of(&self, tenant: &Tenant, user: &UserId) -> Result<Vec<Topic>, Error> {
+        let of = |known: Arc<Known>| known.topics_of_user(tenant.as_str(), user.as_str()).to_vec();
+        Ok(sorted(&self.refreshed().await?.flat_map(of).collect::<Vec<_>>()))
+    }
+
+    async fn topics_in(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Topic>, Error> {
+        let of = |known: Arc<Known>| known.topics_of_session(tenant.as_str(), session.as_str()).to_vec();
+        let mut topics = sorted(&self.refreshed().await?.flat_map(of).collect::<Vec<_>>());
+        topics.retain(|topic| {
+            let key = TopicKey::new(tenant.clone(), topic.clone());
+            let known = self.replica.known(self.shard_of(&key));
+            let seat = known.state.crowd(&key).and_then(|crowd| crowd.seats.get(session.as_str()));
+            seat.is_some_and(|seat| *seat.holder == *holder.0)
+        });
+        Ok(topics)
+    }
+
+    async fn adopt(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Adopted>, Error> {
+        let mut adopted = Vec::new();
+        let mut topics = Vec::new();
+        for known in self.refreshed().await? {
+            topics.extend_from_slice(known.topics_of_session(tenant.as_str(), session.as_str()));
+        }
+        for topic in sorted(&topics) {
+            let key = TopicKey::new(tenant.clone(), topic);
+            let (member, _) = self
+                .replica
+                .change(
+                    self.shard_of(&key),
+                    || self.link.now(),
+                    |state, _| {
+                        let adopted = state.adopt(&key, session, holder);
+                        let moved = adopted.as_ref().is_some_and(|(_, moved)| *moved);
+                        Ok((adopted.map(|(member, _)| member), moved))
+                    },
+                )
+                .await?;
+            adopted.extend(member.map(|member| (key.topic, member)));
+        }
+        Ok(adopted)
+    }
+
+    async fn remove_user(&self, tenant: &Tenant, user: &UserId) -> Result<usize, Error> {
+        let mut removed = 0;
+        let shards: Vec<_> = (0..SHARDS).zip(self.refreshed().await?).collect();
+        for (shard, known) in shards {
+            if known.topics_of_user(tenant.as_str(), user.as_str()).is_empty() {
+                continue;
+            }
+            let remove = |state: &mut state::State, now| {
+                let topics = state.remove_user(tenant, user, now);
+                Ok((topics, topics > 0))
             };
-            Ok(topics.iter().map(of).collect())
-        })
+            removed += self.replica.change(shard, || self.link.now(), remove).await?.0;
+        }
+        Ok(removed)
     }
 
-    fn topics_of<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<Vec<Topic>, Error>> {
-        Box::pin(async move {
-            let of = |known: Arc<Known>| known.topics_of_user(tenant.as_str(), user.as_str()).to_vec();
-            Ok(sorted(&self.refreshed().await?.flat_map(of).collect::<Vec<_>>()))
-        })
+    async fn heartbeat(&self, holder: &Holder, lease: Duration) -> Result<bool, Error> {
+        Ok(self.holders.beat(holder, lease).await?)
     }
 
-    fn topics_in<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<Topic>, Error>> {
-        Box::pin(async move {
-            let of = |known: Arc<Known>| known.topics_of_session(tenant.as_str(), session.as_str()).to_vec();
-            let mut topics = sorted(&self.refreshed().await?.flat_map(of).collect::<Vec<_>>());
-            topics.retain(|topic| {
-                let key = TopicKey::new(tenant.clone(), topic.clone());
-                let known = self.replica.known(self.shard_of(&key));
-                let seat = known.state.crowd(&key).and_then(|crowd| crowd.seats.get(session.as_str()));
-                seat.is_some_and(|seat| *seat.holder == *holder.0)
-            });
-            Ok(topics)
-        })
-    }
-
-    fn adopt<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<Adopted>, Error>> {
-        Box::pin(self.adopt_now(tenant, session, holder))
-    }
-
-    fn remove_user<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<usize, Error>> {
-        Box::pin(self.remove_user_now(tenant, user))
-    }
-
-    fn heartbeat<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Result<bool, Error>> {
-        Box::pin(async move { self.holders.beat(holder, lease).await.map_err(unavailable) })
-    }
-
-    fn reap<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<usize, Error>> {
-        Box::pin(self.reap_now(holder))
-    }
-
-    fn feed(
-        &self,
-        shard: u16,
-        after: u64,
-        limit: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<(u64, Change)>, Error>> {
-        Box::pin(async move {
-            if shard >= SHARDS {
-                return Ok(Vec::new());
+    async fn reap(&self, holder: &Holder) -> Result<usize, Error> {
+        // What time it is decides who is dead.
+        stream::info(&self.link, self.replica.stream()).await?;
+        self.replica.refresh().await?;
+        let suspects = self.replica.holders().into_iter().filter(|each| **each != *holder.0);
+        let dead = self.holders.dead(suspects).await?;
+        if dead.is_empty() {
+            return Ok(0);
+        }
+        let mut reaped = 0;
+        for (shard, known) in (0..SHARDS).zip(self.replica.all()) {
+            if known.state.all_seats().any(|(.., seat)| dead.contains(&seat.holder)) {
+                let bury = |state: &mut state::State, now| {
+                    let seats = state.bury(&dead, now);
+                    Ok((seats, seats > 0))
+                };
+                reaped += self.replica.change(shard, || self.link.now(), bury).await?.0;
             }
-            self.feeds.wait(shard, after, limit, wait).await.map_err(unavailable)
-        })
+        }
+        Ok(reaped)
     }
 
-    fn fed(&self, shard: u16, fence: Fence, upto: u64) -> BoxFuture<'_, Result<bool, Error>> {
-        Box::pin(async move {
-            if shard >= SHARDS {
-                return Ok(false);
-            }
-            self.feeds.fed(shard, fence, upto).await.map_err(unavailable)
-        })
+    async fn feed(&self, shard: u16, after: u64, limit: usize, wait: Duration) -> Result<Vec<(u64, Change)>, Error> {
+        if shard >= SHARDS {
+            return Ok(Vec::new());
+        }
+        Ok(self.feeds.wait(shard, after, limit, wait).await?)
     }
 
-    fn fed_position(&self, shard: u16) -> BoxFuture<'_, Result<u64, Error>> {
-        Box::pin(async move { self.feeds.position(shard).await.map_err(unavailable) })
+    async fn fed(&self, shard: u16, fence: Fence, upto: u64) -> Result<bool, Error> {
+        if shard >= SHARDS {
+            return Ok(false);
+        }
+        Ok(self.feeds.fed(shard, fence, upto).await?)
+    }
+
+    async fn fed_position(&self, shard: u16) -> Result<u64, Error> {
+        Ok(self.feeds.position(shard).await?)
     }
 }

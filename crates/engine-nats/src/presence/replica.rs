@@ -192,7 +192,7 @@ impl Replica {
             let mut state = if known.seq == 0 { State::new(now) } else { known.state.clone() };
             let answer = change(&mut state, now);
             if !matches!(answer, Ok((_, true))) && !is_latest {
-                (known, is_latest) = (self.latest(shard).await.map_err(unavailable)?, true);
+                (known, is_latest) = (self.latest(shard).await?, true);
                 continue;
             }
             let (answer, changed) = answer?;
@@ -200,7 +200,7 @@ impl Replica {
                 return Ok((answer, known));
             }
             // What waited before is in the feed before anything else is.
-            self.flush(shard, &known.state.outbox).await.map_err(unavailable)?;
+            self.flush(shard, &known.state.outbox).await?;
             state.outbox.retain(|entry| entry.position > known.state.position);
             match self.put(shard, known.seq, &state).await {
                 Ok(Some(seq)) => {
@@ -212,11 +212,11 @@ impl Replica {
                     return Ok((answer, fresh));
                 }
                 Ok(None) if since.elapsed() < self.link.timeout => {
-                    (known, is_latest) = (self.latest(shard).await.map_err(unavailable)?, true);
+                    (known, is_latest) = (self.latest(shard).await?, true);
                 }
-                Ok(None) => return Err(unavailable(Fault::Unavailable("others change it all the time".to_owned()))),
+                Ok(None) => return Err(Fault::Unavailable("others change it all the time".to_owned()).into()),
                 Err(fault) if fault.is(code::MESSAGE_TOO_LARGE) => return Err(Error::Full),
-                Err(fault) => return Err(unavailable(fault)),
+                Err(fault) => return Err(fault.into()),
             }
         }
     }
@@ -271,8 +271,4 @@ impl Replica {
     pub(super) fn stream(&self) -> &str {
         &self.stream.name
     }
-}
-
-pub(super) fn unavailable(fault: Fault) -> Error {
-    Error::Unavailable(Box::new(fault))
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use fanfare_consumer::{Cursors, Error, Key, ListPage, ListQuery, Name, Progress, Swap, Swapped, Version};
 use fanfare_model::{Tenant, Topic};
-use futures_util::future::BoxFuture;
 use redis::Value;
 
 use crate::answers;
@@ -42,13 +42,6 @@ fn name(key: &Key) -> Vec<u8> {
     joined(&[key.consumer.as_str(), key.topic.as_str()])
 }
 
-fn failed(failure: Failure) -> Error {
-    match failure {
-        Failure::Closed => Error::Closed,
-        other => Error::Unavailable(Box::new(other)),
-    }
-}
-
 const GARBLED: Failure = Failure::Garbled("cursors");
 
 /// `version record`.
@@ -65,6 +58,7 @@ fn key_of(tenant: &Tenant, name: &Value) -> Option<Key> {
     Some(Key { tenant: tenant.clone(), consumer: Name::new(consumer).ok()?, topic: Topic::from_stored(topic).ok()? })
 }
 
+#[async_trait]
 impl Cursors for RedisCursors {
     fn name(&self) -> &'static str {
         "redis"
@@ -74,89 +68,82 @@ impl Cursors for RedisCursors {
         true
     }
 
-    fn get(&self, key: &Key) -> BoxFuture<'_, Result<Option<(Version, Progress)>, Error>> {
+    async fn get(&self, key: &Key) -> Result<Option<(Version, Progress)>, Error> {
+        self.check_open()?;
         let (partition, keys) = self.keys(&key.tenant);
         let name = name(key);
-        Box::pin(async move {
-            self.check_open()?;
-            let make = |_: &_| {
-                let mut get = redis::cmd("HGET");
-                get.arg(&keys[0]).arg(&name);
-                vec![get]
-            };
-            let answer = self.servers.call(Operation::Cursors, partition, true, make).await.map_err(failed)?;
-            match answer.first() {
-                Some(Value::Nil) => Ok(None),
-                Some(value) => read(value).map(Some).ok_or_else(|| failed(GARBLED)),
-                None => Err(failed(GARBLED)),
+        let make = |_: &_| {
+            let mut get = redis::cmd("HGET");
+            get.arg(&keys[0]).arg(&name);
+            vec![get]
+        };
+        let answer = self.servers.call(Operation::Cursors, partition, true, make).await?;
+        match answer.first() {
+            Some(Value::Nil) => Ok(None),
+            Some(value) => Ok(Some(read(value).ok_or(GARBLED)?)),
+            None => Err(GARBLED.into()),
+        }
+    }
+
+    async fn swap(&self, swap: Swap) -> Result<Swapped, Error> {
+        self.check_open()?;
+        let (partition, keys) = self.keys(&swap.key.tenant);
+        let name = name(&swap.key);
+        let expected = swap.expected.map_or_else(String::new, |version| version.0.to_string());
+        let progress = swap.progress.as_ref().map_or_else(String::new, Progress::to_json);
+        let make = |_: &_| {
+            let mut call = scripts::CURSOR_SWAP.with(&keys);
+            call.arg(&name).arg(&expected).arg(&progress).arg(self.consumers_max);
+            vec![call]
+        };
+        // A second attempt would find what the first has put there.
+        let answer = self.servers.call(Operation::Cursors, partition, false, make).await?;
+        match answer.first().and_then(answers::number) {
+            Some(-1) => Ok(Swapped::Conflict),
+            Some(-2) => Ok(Swapped::Full),
+            Some(version) => Ok(Swapped::Done(Version(u64::try_from(version).unwrap_or(0)))),
+            None => Err(GARBLED.into()),
+        }
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
+        self.check_open()?;
+        let (partition, keys) = self.keys(&query.tenant);
+        // Names are `consumer \0 topic`: those of one consumer lie between its name with a 0 and its name with a 1.
+        let (low, high) = match &query.consumer {
+            None => (b"-".to_vec(), b"+".to_vec()),
+            Some(consumer) => {
+                let consumer = consumer.as_str().as_bytes();
+                ([b"[", consumer, b"\x00"].concat(), [b"(", consumer, b"\x01"].concat())
             }
-        })
+        };
+        let after = query.after.as_ref().map(|(consumer, topic)| joined(&[consumer.as_str(), topic.as_str()]));
+        let from = match after {
+            Some(after) if low == b"-" || after[..] > low[1..] => [b"(", &after[..]].concat(),
+            _ => low,
+        };
+        let ending = query.topic.as_ref().map_or_else(Vec::new, |topic| [b"\x00", topic.as_str().as_bytes()].concat());
+        let make = |_: &_| {
+            let mut call = scripts::CURSOR_LIST.with(&keys[..2]);
+            call.arg(&from).arg(&high).arg(&ending).arg(query.limit + 1);
+            vec![call]
+        };
+        let answer = self.servers.call(Operation::Cursors, partition, true, make).await?;
+        let Some(Value::Array(found)) = answer.first() else { return Err(GARBLED.into()) };
+        let record = |found: &[Value]| {
+            let [name, record] = found else { return None };
+            Some((key_of(&query.tenant, name)?, read(record)?.1))
+        };
+        let records: Option<Vec<_>> = found.chunks(2).map(record).collect();
+        let mut records = records.ok_or(GARBLED)?;
+        let more = records.len() > query.limit;
+        records.truncate(query.limit);
+        Ok(ListPage { records, more })
     }
 
-    fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, Error>> {
-        Box::pin(async move {
-            self.check_open()?;
-            let (partition, keys) = self.keys(&swap.key.tenant);
-            let name = name(&swap.key);
-            let expected = swap.expected.map_or_else(String::new, |version| version.0.to_string());
-            let progress = swap.progress.as_ref().map_or_else(String::new, Progress::to_json);
-            let make = |_: &_| {
-                let mut call = scripts::CURSOR_SWAP.with(&keys);
-                call.arg(&name).arg(&expected).arg(&progress).arg(self.consumers_max);
-                vec![call]
-            };
-            // A second attempt would find what the first has put there.
-            let answer = self.servers.call(Operation::Cursors, partition, false, make).await.map_err(failed)?;
-            match answer.first().and_then(answers::number) {
-                Some(-1) => Ok(Swapped::Conflict),
-                Some(-2) => Ok(Swapped::Full),
-                Some(version) => Ok(Swapped::Done(Version(u64::try_from(version).unwrap_or(0)))),
-                None => Err(failed(GARBLED)),
-            }
-        })
-    }
-
-    fn list(&self, query: ListQuery) -> BoxFuture<'_, Result<ListPage, Error>> {
-        Box::pin(async move {
-            self.check_open()?;
-            let (partition, keys) = self.keys(&query.tenant);
-            // Names are `consumer \0 topic`: those of one consumer lie between its name with a 0 and its name with a 1.
-            let (low, high) = match &query.consumer {
-                None => (b"-".to_vec(), b"+".to_vec()),
-                Some(consumer) => {
-                    let consumer = consumer.as_str().as_bytes();
-                    ([b"[", consumer, b"\x00"].concat(), [b"(", consumer, b"\x01"].concat())
-                }
-            };
-            let after = query.after.as_ref().map(|(consumer, topic)| joined(&[consumer.as_str(), topic.as_str()]));
-            let from = match after {
-                Some(after) if low == b"-" || after[..] > low[1..] => [b"(", &after[..]].concat(),
-                _ => low,
-            };
-            let ending =
-                query.topic.as_ref().map_or_else(Vec::new, |topic| [b"\x00", topic.as_str().as_bytes()].concat());
-            let make = |_: &_| {
-                let mut call = scripts::CURSOR_LIST.with(&keys[..2]);
-                call.arg(&from).arg(&high).arg(&ending).arg(query.limit + 1);
-                vec![call]
-            };
-            let answer = self.servers.call(Operation::Cursors, partition, true, make).await.map_err(failed)?;
-            let Some(Value::Array(found)) = answer.first() else { return Err(failed(GARBLED)) };
-            let record = |found: &[Value]| {
-                let [name, record] = found else { return None };
-                Some((key_of(&query.tenant, name)?, read(record)?.1))
-            };
-            let records: Option<Vec<_>> = found.chunks(2).map(record).collect();
-            let mut records = records.ok_or_else(|| failed(GARBLED))?;
-            let more = records.len() > query.limit;
-            records.truncate(query.limit);
-            Ok(ListPage { records, more })
-        })
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+    async fn close(&self) -> Result<(), Error> {
         // Nothing waits here: what was answered is at the server.
         self.closed.store(true, Ordering::SeqCst);
-        Box::pin(std::future::ready(Ok(())))
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fanfare_history::{Head, Reset};
+use fanfare_lifecycle::Backoff;
 use fanfare_model::{Event, Position};
 use parking_lot::Mutex;
 use redis::{Cmd, PushInfo, PushKind, RedisError, Value};
@@ -23,6 +24,10 @@ use crate::store::channel;
 
 /// Subscriptions of one round trip: more would make the answers wait behind them.
 const CHANNELS_AT_ONCE: usize = 512;
+/// How soon a lost connection is made again, at first and at last: nothing is heard meanwhile.
+const CONNECT_AGAIN: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));
+/// A connection that lasted so long was a good one.
+const LASTED: Duration = Duration::from_secs(5);
 
 /// Listens to one primary.
 pub(super) struct Ear {
@@ -53,7 +58,7 @@ impl Ear {
 
     /// Listens, and connects again when the connection is lost; never returns.
     pub(super) async fn run(self) {
-        let mut pause = Duration::from_millis(10);
+        let mut backoff = CONNECT_AGAIN;
         loop {
             let began = Instant::now();
             let why = match self.listen().await {
@@ -61,11 +66,10 @@ impl Ear {
                 Err(error) => error.to_string(),
             };
             tracing::warn!(server = %self.address, why, "nothing is heard of the primary, connecting again");
-            if began.elapsed() > Duration::from_secs(5) {
-                pause = Duration::from_millis(10);
+            if began.elapsed() > LASTED {
+                backoff.reset();
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(500));
+            tokio::time::sleep(backoff.next_wait()).await;
             // Perhaps another server is the primary; then this ear is ended.
             if let Err(error) = self.common.servers.refresh().await {
                 tracing::debug!(error = %error, "nobody says which servers are primaries");

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::TopicKey;
-use fanfare_presence::{Error, Holder};
+use fanfare_presence::Holder;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -59,10 +59,6 @@ impl Place {
         let flat = flat(topic);
         Self { partition: Partition::of(&flat), flat }
     }
-}
-
-fn failed(failure: Failure) -> Error {
-    Error::Unavailable(Box::new(failure))
 }
 
 const GARBLED: Failure = Failure::Garbled("presence");

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fanfare_lifecycle::Backoff;
 use parking_lot::Mutex;
 use redis::{Client, Cmd, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind, TlsCertificates, Value};
 use tokio::sync::watch;
@@ -20,6 +21,9 @@ use crate::error::{Error, Failure};
 use crate::keys::{Keys, Partition};
 use crate::metrics::{Handles, Operation};
 use crate::options::{Mode, Options};
+
+/// How soon a call is tried again, at first and at last: a reconnect takes a moment, a failover seconds.
+const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(200));
 
 /// Calls go to the primary of their partition.
 pub(crate) struct Servers {
@@ -92,12 +96,12 @@ impl Servers {
         let keys = Keys::new(&options.prefix);
         let timeout = options.timeout.get();
         let deadline = Instant::now() + timeout;
-        let mut pause = Pause::new();
+        let mut backoff = TRY_AGAIN;
         let map = loop {
             match source.resolve(&[], &keys).await {
                 Ok(map) => break map,
                 Err(error) if matches!(next(&error), Next::Refuse) => return Err(unfit(&error, options.mode)),
-                Err(error) if !pause.within(deadline).await => return Err(Error::Unreachable(Box::new(error))),
+                Err(error) if !backoff.wait_within(deadline).await => return Err(Error::Unreachable(Box::new(error))),
                 Err(_) => {}
             }
         };
@@ -220,7 +224,7 @@ impl Servers {
         again: bool,
         make: impl Fn(&Link) -> Vec<Cmd>,
     ) -> Result<Vec<Value>, Failure> {
-        let mut pause = Pause::new();
+        let mut backoff = TRY_AGAIN;
         let mut redirect: Option<Address> = None;
         loop {
             let address = match redirect.take() {
@@ -235,7 +239,7 @@ impl Servers {
                 }
                 Ok(Err(error)) => {
                     self.handles.retried_lost.increment(1);
-                    self.pause_and_refresh(&mut pause, deadline, &error).await?;
+                    self.pause_and_refresh(&mut backoff, deadline, &error).await?;
                     continue;
                 }
                 Err(_) => return Err(Failure::Unavailable(format!("{address} cannot be reached"))),
@@ -261,7 +265,7 @@ impl Servers {
                 Next::Ask(to) => redirect = Address::parse(&to, &address),
                 Next::Wait => {
                     self.handles.retried_busy.increment(1);
-                    if !pause.within(deadline).await {
+                    if !backoff.wait_within(deadline).await {
                         return Err(Failure::Unavailable(error.to_string()));
                     }
                 }
@@ -269,7 +273,7 @@ impl Servers {
                     self.handles.retried_moved.increment(1);
                     // A primary that was demoted may come back as another life behind the same connection.
                     self.discard(&address, &link);
-                    self.pause_and_refresh(&mut pause, deadline, &error).await?;
+                    self.pause_and_refresh(&mut backoff, deadline, &error).await?;
                 }
                 Next::Reconnect => {
                     self.discard(&address, &link);
@@ -277,14 +281,19 @@ impl Servers {
                         return Err(Failure::Unavailable(error.to_string()));
                     }
                     self.handles.retried_lost.increment(1);
-                    self.pause_and_refresh(&mut pause, deadline, &error).await?;
+                    self.pause_and_refresh(&mut backoff, deadline, &error).await?;
                 }
             }
         }
     }
 
-    async fn pause_and_refresh(&self, pause: &mut Pause, deadline: Instant, why: &RedisError) -> Result<(), Failure> {
-        if !pause.within(deadline).await {
+    async fn pause_and_refresh(
+        &self,
+        backoff: &mut Backoff,
+        deadline: Instant,
+        why: &RedisError,
+    ) -> Result<(), Failure> {
+        if !backoff.wait_within(deadline).await {
             return Err(Failure::Unavailable(why.to_string()));
         }
         // Without an answer the old map has to do; the next attempt shows.
@@ -332,26 +341,6 @@ fn said_by_server(error: &RedisError) -> String {
             .to_owned();
     }
     error.to_string()
-}
-
-/// Growing pauses between attempts: a failover takes seconds, a reconnect a moment.
-pub(crate) struct Pause(Duration);
-
-impl Pause {
-    pub(crate) fn new() -> Self {
-        Self(Duration::from_millis(10))
-    }
-
-    /// Waits; false if the deadline would pass.
-    pub(crate) async fn within(&mut self, deadline: Instant) -> bool {
-        let until = Instant::now() + self.0;
-        self.0 = (self.0 * 2).min(Duration::from_millis(200));
-        if until >= deadline {
-            return false;
-        }
-        tokio::time::sleep_until(until).await;
-        true
-    }
 }
 
 fn source(options: &Options) -> Result<Source, Error> {

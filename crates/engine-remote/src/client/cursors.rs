@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use fanfare_consumer::{Cursors, Error, Key, ListPage, ListQuery, Progress, Swap, Swapped, Version};
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, ready};
 
 use super::link::Link;
 use crate::metrics::Service;
-use crate::wire::Malformed;
 use crate::wire::cursors as form;
 use crate::wire::refusal::cursor_error;
 
@@ -24,19 +22,12 @@ impl RemoteCursors {
         Self { link, survives_restart, closed: AtomicBool::new(false) }
     }
 
-    /// `call`, unless this is closed.
-    fn unless_closed<'a, T: Send + 'a>(
-        &self,
-        call: impl Future<Output = Result<T, Error>> + Send + 'a,
-    ) -> BoxFuture<'a, Result<T, Error>> {
-        if self.closed.load(Ordering::Acquire) { ready(Err(Error::Closed)).boxed() } else { call.boxed() }
+    fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 }
 
-fn malformed(malformed: Malformed) -> Error {
-    Error::Unavailable(malformed.into())
-}
-
+#[async_trait]
 impl Cursors for RemoteCursors {
     fn name(&self) -> &'static str {
         "remote"
@@ -46,36 +37,30 @@ impl Cursors for RemoteCursors {
         self.survives_restart
     }
 
-    fn get(&self, key: &Key) -> BoxFuture<'_, Result<Option<(Version, Progress)>, Error>> {
-        let request = form::key(key);
-        self.unless_closed(async move {
-            let mut cursors = self.link.cursors();
-            let got = self.link.answer(Service::Cursors, cursors.get(request)).await.map_err(cursor_error)?;
-            form::to_got(got).map_err(malformed)
-        })
+    async fn get(&self, key: &Key) -> Result<Option<(Version, Progress)>, Error> {
+        self.check_open()?;
+        let mut cursors = self.link.cursors();
+        let got = self.link.answer(Service::Cursors, cursors.get(form::key(key))).await.map_err(cursor_error)?;
+        Ok(form::to_got(got)?)
     }
 
-    fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, Error>> {
-        self.unless_closed(async move {
-            let mut cursors = self.link.cursors();
-            let request = form::swap(&swap);
-            let swapped = self.link.answer(Service::Cursors, cursors.swap(request)).await.map_err(cursor_error)?;
-            form::to_swapped(&swapped).map_err(malformed)
-        })
+    async fn swap(&self, swap: Swap) -> Result<Swapped, Error> {
+        self.check_open()?;
+        let mut cursors = self.link.cursors();
+        let swapped = self.link.answer(Service::Cursors, cursors.swap(form::swap(&swap))).await;
+        Ok(form::to_swapped(&swapped.map_err(cursor_error)?)?)
     }
 
-    fn list(&self, query: ListQuery) -> BoxFuture<'_, Result<ListPage, Error>> {
-        self.unless_closed(async move {
-            let mut cursors = self.link.cursors();
-            let request = form::list(&query);
-            let page = self.link.answer(Service::Cursors, cursors.list(request)).await.map_err(cursor_error)?;
-            form::to_page(page).map_err(malformed)
-        })
+    async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
+        self.check_open()?;
+        let mut cursors = self.link.cursors();
+        let page = self.link.answer(Service::Cursors, cursors.list(form::list(&query))).await.map_err(cursor_error)?;
+        Ok(form::to_page(page)?)
     }
 
     /// The hub closes its store itself.
-    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+    async fn close(&self) -> Result<(), Error> {
         self.closed.store(true, Ordering::Release);
-        ready(Ok(())).boxed()
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_bus::Receive;
+use fanfare_lifecycle::Backoff;
 use fanfare_model::Event;
 use fanfare_proto::engine as proto;
 use metrics::Counter;
@@ -38,7 +39,7 @@ impl Follow {
 
     /// Until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let mut wait = self.reconnect_after;
+        let mut backoff = Backoff::new(self.reconnect_after, self.reconnect_after * BACKOFF_MAX);
         loop {
             let mut heard = false;
             let ended = tokio::select! {
@@ -57,12 +58,12 @@ impl Follow {
                     );
                 }
             }
-            wait = if heard { self.reconnect_after } else { (wait * 2).min(self.reconnect_after * BACKOFF_MAX) };
-            // Not all gateways at the same moment.
-            let jittered = wait.mul_f64(rand::random_range(0.5..1.0));
+            if heard {
+                backoff.reset();
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(jittered) => {}
+                () = tokio::time::sleep(backoff.next_wait()) => {}
             }
         }
     }

@@ -16,7 +16,7 @@ use fanfare_bus::{Broker, Receive};
 use fanfare_cluster::Leases;
 use fanfare_consumer::Cursors;
 use fanfare_history::{Capabilities, Log};
-use fanfare_lifecycle::Lifecycle;
+use fanfare_lifecycle::{Backoff, Lifecycle};
 use fanfare_presence::Presence;
 use fanfare_proto::engine as proto;
 use tokio::time::Instant;
@@ -25,8 +25,8 @@ use tonic::Code;
 use crate::{Error, Options, wire};
 use link::Link;
 
-/// How long is waited before a hub that does not answer at the start is asked again.
-const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// How soon a hub that does not answer at the start is asked again, at first and at last: gateways may start together.
+const ASK_AGAIN: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
 
 /// A connection to the hub. Everything made of it shares one HTTP/2 connection, which is made again when it breaks; the
 /// hub's news have a stream of their own on it.
@@ -43,7 +43,7 @@ impl Engine {
     pub async fn connect(options: &Options, life: &Lifecycle) -> Result<Arc<Self>, Error> {
         options.validate().map_err(Error::Options)?;
         let link = Arc::new(Link::new(options)?);
-        let begun = Instant::now();
+        let (begun, mut backoff) = (Instant::now(), ASK_AGAIN);
         let (hello, shards) = loop {
             match meet(&link).await {
                 Ok(met) => break met,
@@ -55,7 +55,7 @@ impl Engine {
                 }
                 Err(status) => {
                     tracing::info!(hub = link.url(), why = %status.message(), "the hub does not answer yet");
-                    tokio::time::sleep(ASK_AGAIN).await;
+                    tokio::time::sleep(backoff.next_wait()).await;
                 }
             }
         };

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fanfare_cluster::Fence;
 use fanfare_model::{SessionId, Tenant, Topic, TopicKey, UserId};
-use fanfare_presence::{Change, Done, Edit, Enter, Error, Holder, Member, Members, Occupancy, Presence};
+use fanfare_presence::{Adopted, Change, Done, Edit, Enter, Error, Holder, Members, Occupancy, Presence};
 use fanfare_proto::engine as proto;
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, TryFutureExt as _};
 use proto::update_response::What;
 use tonic::{Response, Status};
 
@@ -37,22 +36,19 @@ impl RemotePresence {
         self.link.presence()
     }
 
-    fn answer<'a, A: Send + 'a>(
-        &'a self,
-        call: impl Future<Output = Result<Response<A>, Status>> + Send + 'a,
-    ) -> BoxFuture<'a, Result<A, Error>> {
-        self.link.answer(Service::Presence, call).map_err(presence_error).boxed()
+    async fn answer<A: Send>(
+        &self,
+        call: impl Future<Output = Result<Response<A>, Status>> + Send,
+    ) -> Result<A, Error> {
+        self.link.answer(Service::Presence, call).await.map_err(presence_error)
     }
 }
 
-fn malformed(malformed: Malformed) -> Error {
-    Error::Unavailable(malformed.into())
+fn topics(names: &proto::TopicNames) -> Result<Vec<Topic>, Malformed> {
+    names.topics.iter().map(|name| wire::to_name(name)).collect()
 }
 
-fn topics(names: &proto::TopicNames) -> Result<Vec<Topic>, Error> {
-    names.topics.iter().map(|name| wire::to_name(name).map_err(malformed)).collect()
-}
-
+#[async_trait]
 impl Presence for RemotePresence {
     fn outlives_node(&self) -> bool {
         true
@@ -62,190 +58,122 @@ impl Presence for RemotePresence {
         self.shards
     }
 
-    fn enter(&self, enter: Enter) -> BoxFuture<'_, Result<Done, Error>> {
-        async move {
-            let done = self.answer(self.client().enter(form::enter(&enter))).await?;
-            Ok(form::to_done(done))
-        }
-        .boxed()
+    async fn enter(&self, enter: Enter) -> Result<Done, Error> {
+        let done = self.answer(self.client().enter(form::enter(&enter))).await?;
+        Ok(form::to_done(done))
     }
 
-    fn update<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        change: Edit<'a>,
-    ) -> BoxFuture<'a, Result<Done, Error>> {
-        async move {
-            // The first call only asks: what is changed is what is there.
-            let (mut expected, mut next) = (None, proto::Said::default());
-            for _ in 0..TRIES {
-                let request = proto::UpdateRequest {
-                    topic: Some(wire::topic(topic)),
-                    session: session.as_str().to_owned(),
-                    expected: expected.take(),
-                    next: Some(std::mem::take(&mut next)),
-                };
-                let answer = self.answer(self.client().update(request)).await?;
-                match answer.what.ok_or(Malformed("answer to an update")).map_err(malformed)? {
-                    What::Done(done) => return Ok(form::to_done(done)),
-                    What::Current(current) => {
-                        let said = form::to_said(&current).map_err(malformed)?;
-                        next = form::said(change(said.as_deref())?.as_deref());
-                        expected = Some(current);
-                    }
+    async fn update(&self, topic: &TopicKey, session: &SessionId, change: Edit<'_>) -> Result<Done, Error> {
+        // The first call only asks: what is changed is what is there.
+        let (mut expected, mut next) = (None, proto::Said::default());
+        for _ in 0..TRIES {
+            let request = proto::UpdateRequest {
+                topic: Some(wire::topic(topic)),
+                session: session.as_str().to_owned(),
+                expected: expected.take(),
+                next: Some(std::mem::take(&mut next)),
+            };
+            let answer = self.answer(self.client().update(request)).await?;
+            match answer.what.ok_or(Malformed("answer to an update"))? {
+                What::Done(done) => return Ok(form::to_done(done)),
+                What::Current(current) => {
+                    let said = form::to_said(&current)?;
+                    next = form::said(change(said.as_deref())?.as_deref());
+                    expected = Some(current);
                 }
             }
-            Err(Error::Unavailable("others change the same member all the time".into()))
         }
-        .boxed()
+        Err(Error::Unavailable("others change the same member all the time".into()))
     }
 
-    fn leave<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Done, Error>> {
-        async move {
-            let request = proto::LeaveRequest {
-                topic: Some(wire::topic(topic)),
-                session: session.as_str().to_owned(),
-                holder: holder.0.as_ref().to_owned(),
-            };
-            Ok(form::to_done(self.answer(self.client().leave(request)).await?))
-        }
-        .boxed()
+    async fn leave(&self, topic: &TopicKey, session: &SessionId, holder: &Holder) -> Result<Done, Error> {
+        let request = proto::LeaveRequest {
+            topic: Some(wire::topic(topic)),
+            session: session.as_str().to_owned(),
+            holder: holder.0.as_ref().to_owned(),
+        };
+        Ok(form::to_done(self.answer(self.client().leave(request)).await?))
     }
 
-    fn members<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        after: Option<&'a str>,
+    async fn members(
+        &self,
+        topic: &TopicKey,
+        after: Option<&str>,
         limit: usize,
         bytes_max: usize,
-    ) -> BoxFuture<'a, Result<Members, Error>> {
-        async move {
-            let request = proto::MembersRequest {
-                topic: Some(wire::topic(topic)),
-                after: after.map(str::to_owned),
-                limit: wire::count(limit),
-                bytes_max: wire::count(bytes_max.min(self.link.batch_bytes_max())),
-            };
-            form::to_members(self.answer(self.client().members(request)).await?).map_err(malformed)
-        }
-        .boxed()
+    ) -> Result<Members, Error> {
+        let request = proto::MembersRequest {
+            topic: Some(wire::topic(topic)),
+            after: after.map(str::to_owned),
+            limit: wire::count(limit),
+            bytes_max: wire::count(bytes_max.min(self.link.batch_bytes_max())),
+        };
+        Ok(form::to_members(self.answer(self.client().members(request)).await?)?)
     }
 
-    fn occupancy<'a>(&'a self, topics: &'a [TopicKey]) -> BoxFuture<'a, Result<Vec<Occupancy>, Error>> {
-        async move {
-            let request = proto::OccupancyRequest { topics: topics.iter().map(wire::topic).collect() };
-            let answer = self.answer(self.client().occupancy(request)).await?;
-            if answer.topics.len() != topics.len() {
-                return Err(malformed(Malformed("number of topics")));
-            }
-            Ok(answer.topics.iter().map(|of| Occupancy { count: of.count, users: of.users }).collect())
+    async fn occupancy(&self, topics: &[TopicKey]) -> Result<Vec<Occupancy>, Error> {
+        let request = proto::OccupancyRequest { topics: topics.iter().map(wire::topic).collect() };
+        let answer = self.answer(self.client().occupancy(request)).await?;
+        if answer.topics.len() != topics.len() {
+            return Err(Malformed("number of topics").into());
         }
-        .boxed()
+        Ok(answer.topics.iter().map(|of| Occupancy { count: of.count, users: of.users }).collect())
     }
 
-    fn topics_of<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<Vec<Topic>, Error>> {
-        async move {
-            let (tenant, user) = (tenant.as_str().to_owned(), user.as_str().to_owned());
-            topics(&self.answer(self.client().topics_of(proto::TopicsOfRequest { tenant, user })).await?)
-        }
-        .boxed()
+    async fn topics_of(&self, tenant: &Tenant, user: &UserId) -> Result<Vec<Topic>, Error> {
+        let (tenant, user) = (tenant.as_str().to_owned(), user.as_str().to_owned());
+        Ok(topics(&self.answer(self.client().topics_of(proto::TopicsOfRequest { tenant, user })).await?)?)
     }
 
-    fn topics_in<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<Topic>, Error>> {
-        async move {
-            let request = proto::TopicsInRequest {
-                tenant: tenant.as_str().to_owned(),
-                session: session.as_str().to_owned(),
-                holder: holder.0.as_ref().to_owned(),
-            };
-            topics(&self.answer(self.client().topics_in(request)).await?)
-        }
-        .boxed()
+    async fn topics_in(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Topic>, Error> {
+        let request = proto::TopicsInRequest {
+            tenant: tenant.as_str().to_owned(),
+            session: session.as_str().to_owned(),
+            holder: holder.0.as_ref().to_owned(),
+        };
+        Ok(topics(&self.answer(self.client().topics_in(request)).await?)?)
     }
 
-    fn adopt<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<(Topic, Arc<Member>)>, Error>> {
-        async move {
-            let request = proto::TopicsInRequest {
-                tenant: tenant.as_str().to_owned(),
-                session: session.as_str().to_owned(),
-                holder: holder.0.as_ref().to_owned(),
-            };
-            form::to_seats(&self.answer(self.client().adopt(request)).await?).map_err(malformed)
-        }
-        .boxed()
+    async fn adopt(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Adopted>, Error> {
+        let request = proto::TopicsInRequest {
+            tenant: tenant.as_str().to_owned(),
+            session: session.as_str().to_owned(),
+            holder: holder.0.as_ref().to_owned(),
+        };
+        Ok(form::to_seats(&self.answer(self.client().adopt(request)).await?)?)
     }
 
-    fn remove_user<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<usize, Error>> {
-        async move {
-            let (tenant, user) = (tenant.as_str().to_owned(), user.as_str().to_owned());
-            let answer = self.answer(self.client().remove_user(proto::RemoveUserRequest { tenant, user })).await?;
-            Ok(to_count(answer.count))
-        }
-        .boxed()
+    async fn remove_user(&self, tenant: &Tenant, user: &UserId) -> Result<usize, Error> {
+        let (tenant, user) = (tenant.as_str().to_owned(), user.as_str().to_owned());
+        let answer = self.answer(self.client().remove_user(proto::RemoveUserRequest { tenant, user })).await?;
+        Ok(to_count(answer.count))
     }
 
-    fn heartbeat<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Result<bool, Error>> {
-        async move {
-            let request = proto::HeartbeatRequest { holder: holder.0.as_ref().to_owned(), lease: micros(lease) };
-            Ok(self.answer(self.client().heartbeat(request)).await?.alive_since)
-        }
-        .boxed()
+    async fn heartbeat(&self, holder: &Holder, lease: Duration) -> Result<bool, Error> {
+        let request = proto::HeartbeatRequest { holder: holder.0.as_ref().to_owned(), lease: micros(lease) };
+        Ok(self.answer(self.client().heartbeat(request)).await?.alive_since)
     }
 
-    fn reap<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<usize, Error>> {
-        async move {
-            let request = proto::ReapRequest { holder: holder.0.as_ref().to_owned() };
-            Ok(to_count(self.answer(self.client().reap(request)).await?.count))
-        }
-        .boxed()
+    async fn reap(&self, holder: &Holder) -> Result<usize, Error> {
+        let request = proto::ReapRequest { holder: holder.0.as_ref().to_owned() };
+        Ok(to_count(self.answer(self.client().reap(request)).await?.count))
     }
 
-    fn feed(
-        &self,
-        shard: u16,
-        after: u64,
-        limit: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<(u64, Change)>, Error>> {
-        async move {
-            let request =
-                proto::FeedRequest { shard: u32::from(shard), after, limit: wire::count(limit), wait: micros(wait) };
-            let mut client = self.client();
-            let answer = self.link.answer_after(Service::Presence, wait, client.feed(request)).await;
-            form::to_changes(&answer.map_err(presence_error)?).map_err(malformed)
-        }
-        .boxed()
+    async fn feed(&self, shard: u16, after: u64, limit: usize, wait: Duration) -> Result<Vec<(u64, Change)>, Error> {
+        let request =
+            proto::FeedRequest { shard: u32::from(shard), after, limit: wire::count(limit), wait: micros(wait) };
+        let mut client = self.client();
+        let answer = self.link.answer_after(Service::Presence, wait, client.feed(request)).await;
+        Ok(form::to_changes(&answer.map_err(presence_error)?)?)
     }
 
-    fn fed(&self, shard: u16, fence: Fence, upto: u64) -> BoxFuture<'_, Result<bool, Error>> {
-        async move {
-            let request = proto::FedRequest { shard: u32::from(shard), fence: fence.get(), upto };
-            Ok(self.answer(self.client().fed(request)).await?.taken)
-        }
-        .boxed()
+    async fn fed(&self, shard: u16, fence: Fence, upto: u64) -> Result<bool, Error> {
+        let request = proto::FedRequest { shard: u32::from(shard), fence: fence.get(), upto };
+        Ok(self.answer(self.client().fed(request)).await?.taken)
     }
 
-    fn fed_position(&self, shard: u16) -> BoxFuture<'_, Result<u64, Error>> {
-        async move {
-            let request = proto::FedPositionRequest { shard: u32::from(shard) };
-            Ok(self.answer(self.client().fed_position(request)).await?.position)
-        }
-        .boxed()
+    async fn fed_position(&self, shard: u16) -> Result<u64, Error> {
+        let request = proto::FedPositionRequest { shard: u32::from(shard) };
+        Ok(self.answer(self.client().fed_position(request)).await?.position)
     }
 }

@@ -1,15 +1,13 @@
 //! Numbers that go on where a hub forgets everything when it starts again: its gateways do not.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fanfare_cluster::{Error as LeaseError, Fence, Lease, Leases};
 use fanfare_model::{Clock, SessionId, Tenant, Topic, TopicKey, UserId};
 use fanfare_presence::{
-    Change, Done, Edit, Enter, Error as PresenceError, Holder, Member, Members, Occupancy, Presence,
+    Adopted, Change, Done, Edit, Enter, Error as PresenceError, Holder, Members, Occupancy, Presence,
 };
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 
 /// Leases or presence in the memory of a hub, whose fences and positions are above those of every earlier start: they
 /// begin at the time of this one, in microseconds, and no engine counts a million of them each second.
@@ -34,32 +32,28 @@ impl<T> Lasting<T> {
     }
 }
 
+#[async_trait]
 impl<T: Leases> Leases for Lasting<T> {
     fn name(&self) -> &'static str {
         self.inner.name()
     }
 
-    fn acquire<'a>(
-        &'a self,
-        name: &'a str,
-        holder: &'a str,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<Option<Fence>, LeaseError>> {
-        let acquired = self.inner.acquire(name, holder, ttl);
-        acquired.map(|fence| Ok(fence?.map(|fence| Fence::new(self.up(fence.get()))))).boxed()
+    async fn acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>, LeaseError> {
+        let fence = self.inner.acquire(name, holder, ttl).await?;
+        Ok(fence.map(|fence| Fence::new(self.up(fence.get()))))
     }
 
-    fn renew<'a>(&'a self, name: &'a str, fence: Fence, ttl: Duration) -> BoxFuture<'a, Result<bool, LeaseError>> {
-        self.inner.renew(name, Fence::new(self.down(fence.get())), ttl)
+    async fn renew(&self, name: &str, fence: Fence, ttl: Duration) -> Result<bool, LeaseError> {
+        self.inner.renew(name, Fence::new(self.down(fence.get())), ttl).await
     }
 
-    fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), LeaseError>> {
-        self.inner.release(name, Fence::new(self.down(fence.get())))
+    async fn release(&self, name: &str, fence: Fence) -> Result<(), LeaseError> {
+        self.inner.release(name, Fence::new(self.down(fence.get()))).await
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Lease>, LeaseError>> {
+    async fn list(&self, prefix: &str) -> Result<Vec<Lease>, LeaseError> {
         let up = |lease: Lease| Lease { fence: Fence::new(self.up(lease.fence.get())), ..lease };
-        self.inner.list(prefix).map(move |leases| Ok(leases?.into_iter().map(up).collect())).boxed()
+        Ok(self.inner.list(prefix).await?.into_iter().map(up).collect())
     }
 }
 
@@ -69,6 +63,7 @@ impl<T: Presence> Lasting<T> {
     }
 }
 
+#[async_trait]
 impl<T: Presence> Presence for Lasting<T> {
     /// The gateways of a hub see what is here as well.
     fn outlives_node(&self) -> bool {
@@ -79,97 +74,83 @@ impl<T: Presence> Presence for Lasting<T> {
         self.inner.shards()
     }
 
-    fn enter(&self, enter: Enter) -> BoxFuture<'_, Result<Done, PresenceError>> {
-        self.inner.enter(enter).map(|done| Ok(self.done(done?))).boxed()
+    async fn enter(&self, enter: Enter) -> Result<Done, PresenceError> {
+        Ok(self.done(self.inner.enter(enter).await?))
     }
 
-    fn update<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        change: Edit<'a>,
-    ) -> BoxFuture<'a, Result<Done, PresenceError>> {
-        self.inner.update(topic, session, change).map(|done| Ok(self.done(done?))).boxed()
+    async fn update(&self, topic: &TopicKey, session: &SessionId, change: Edit<'_>) -> Result<Done, PresenceError> {
+        Ok(self.done(self.inner.update(topic, session, change).await?))
     }
 
-    fn leave<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Done, PresenceError>> {
-        self.inner.leave(topic, session, holder).map(|done| Ok(self.done(done?))).boxed()
+    async fn leave(&self, topic: &TopicKey, session: &SessionId, holder: &Holder) -> Result<Done, PresenceError> {
+        Ok(self.done(self.inner.leave(topic, session, holder).await?))
     }
 
-    fn members<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        after: Option<&'a str>,
+    async fn members(
+        &self,
+        topic: &TopicKey,
+        after: Option<&str>,
         limit: usize,
         bytes_max: usize,
-    ) -> BoxFuture<'a, Result<Members, PresenceError>> {
-        self.inner.members(topic, after, limit, bytes_max)
+    ) -> Result<Members, PresenceError> {
+        self.inner.members(topic, after, limit, bytes_max).await
     }
 
-    fn occupancy<'a>(&'a self, topics: &'a [TopicKey]) -> BoxFuture<'a, Result<Vec<Occupancy>, PresenceError>> {
-        self.inner.occupancy(topics)
+    async fn occupancy(&self, topics: &[TopicKey]) -> Result<Vec<Occupancy>, PresenceError> {
+        self.inner.occupancy(topics).await
     }
 
-    fn topics_of<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        user: &'a UserId,
-    ) -> BoxFuture<'a, Result<Vec<Topic>, PresenceError>> {
-        self.inner.topics_of(tenant, user)
+    async fn topics_of(&self, tenant: &Tenant, user: &UserId) -> Result<Vec<Topic>, PresenceError> {
+        self.inner.topics_of(tenant, user).await
     }
 
-    fn topics_in<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<Topic>, PresenceError>> {
-        self.inner.topics_in(tenant, session, holder)
+    async fn topics_in(
+        &self,
+        tenant: &Tenant,
+        session: &SessionId,
+        holder: &Holder,
+    ) -> Result<Vec<Topic>, PresenceError> {
+        self.inner.topics_in(tenant, session, holder).await
     }
 
-    fn adopt<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<(Topic, Arc<Member>)>, PresenceError>> {
-        self.inner.adopt(tenant, session, holder)
+    async fn adopt(
+        &self,
+        tenant: &Tenant,
+        session: &SessionId,
+        holder: &Holder,
+    ) -> Result<Vec<Adopted>, PresenceError> {
+        self.inner.adopt(tenant, session, holder).await
     }
 
-    fn remove_user<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<usize, PresenceError>> {
-        self.inner.remove_user(tenant, user)
+    async fn remove_user(&self, tenant: &Tenant, user: &UserId) -> Result<usize, PresenceError> {
+        self.inner.remove_user(tenant, user).await
     }
 
-    fn heartbeat<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Result<bool, PresenceError>> {
-        self.inner.heartbeat(holder, lease)
+    async fn heartbeat(&self, holder: &Holder, lease: Duration) -> Result<bool, PresenceError> {
+        self.inner.heartbeat(holder, lease).await
     }
 
-    fn reap<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<usize, PresenceError>> {
-        self.inner.reap(holder)
+    async fn reap(&self, holder: &Holder) -> Result<usize, PresenceError> {
+        self.inner.reap(holder).await
     }
 
-    fn feed(
+    async fn feed(
         &self,
         shard: u16,
         after: u64,
         limit: usize,
         wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<(u64, Change)>, PresenceError>> {
+    ) -> Result<Vec<(u64, Change)>, PresenceError> {
         let up = |(position, change)| (self.up(position), change);
-        let changes = self.inner.feed(shard, self.down(after), limit, wait);
-        changes.map(move |changes| Ok(changes?.into_iter().map(up).collect())).boxed()
+        let changes = self.inner.feed(shard, self.down(after), limit, wait).await?;
+        Ok(changes.into_iter().map(up).collect())
     }
 
-    fn fed(&self, shard: u16, fence: Fence, upto: u64) -> BoxFuture<'_, Result<bool, PresenceError>> {
-        self.inner.fed(shard, fence, self.down(upto))
+    async fn fed(&self, shard: u16, fence: Fence, upto: u64) -> Result<bool, PresenceError> {
+        self.inner.fed(shard, fence, self.down(upto)).await
     }
 
-    fn fed_position(&self, shard: u16) -> BoxFuture<'_, Result<u64, PresenceError>> {
-        self.inner.fed_position(shard).map(|position| Ok(self.up(position?))).boxed()
+    async fn fed_position(&self, shard: u16) -> Result<u64, PresenceError> {
+        Ok(self.up(self.inner.fed_position(shard).await?))
     }
 }

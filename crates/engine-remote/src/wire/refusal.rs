@@ -42,6 +42,18 @@ impl From<Malformed> for LogError {
     }
 }
 
+impl From<Malformed> for fanfare_consumer::Error {
+    fn from(malformed: Malformed) -> Self {
+        Self::Unavailable(malformed.into())
+    }
+}
+
+impl From<Malformed> for PresenceError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Unavailable(malformed.into())
+    }
+}
+
 /// An item's refusal.
 pub(crate) fn of_log(error: &LogError) -> proto::Refusal {
     match error {

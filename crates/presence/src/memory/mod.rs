@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fanfare_cluster::Fence;
 use fanfare_model::{Clock, SessionId, SystemClock, Tenant, Topic, TopicKey, UserId};
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use metrics::Gauge;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -104,38 +103,6 @@ impl MemoryPresence {
         Change { topic, life, rev, prev, count, at, what, telling }
     }
 
-    fn enter_now(&self, enter: &Enter) -> Result<Done, Error> {
-        self.keep_alive(&enter.holder, enter.limits.lease);
-        let shard = self.shard(&enter.topic);
-        let mut inner = shard.inner.lock();
-        let Inner { crowds, floor, feed } = &mut *inner;
-        let known = crowds.get(&enter.topic).is_some_and(|crowd| crowd.has(&enter.session));
-        let id = enter.member_id()?;
-        if !known {
-            if feed.len() >= enter.limits.waiting_max {
-                return Err(Error::Full);
-            }
-            self.take_seat(enter)?;
-        }
-        let crowd = crowds.entry(enter.topic.clone()).or_insert_with(|| Crowd::new(Arc::clone(&enter.policy), *floor));
-        let mut done = Done { rev: crowd.rev(), changed: false, position: 0 };
-        let is_first = !known && self.index.seated(enter);
-        crowd.enter(enter, id, is_first, &mut |step| done.is(feed, self.change(&enter.topic, step)));
-        drop(inner);
-        Ok(done.told(&shard.news))
-    }
-
-    fn update_now(&self, topic: &TopicKey, session: &SessionId, change: Edit<'_>) -> Result<Done, Error> {
-        let shard = self.shard(topic);
-        let mut inner = shard.inner.lock();
-        let Inner { crowds, feed, .. } = &mut *inner;
-        let crowd = crowds.get_mut(topic).ok_or(Error::NotMember)?;
-        let mut done = Done { rev: crowd.rev(), changed: false, position: 0 };
-        crowd.update(session, change, &mut |step| done.is(feed, self.change(topic, step)))?;
-        drop(inner);
-        Ok(done.told(&shard.news))
-    }
-
     /// A holder that enters somewhere before its first sign of life is alive.
     fn keep_alive(&self, holder: &Holder, lease: Duration) {
         if !self.leases.read().contains_key(holder) {
@@ -180,49 +147,6 @@ impl MemoryPresence {
         drop(inner);
         (done.told(&shard.news), removed)
     }
-
-    fn members_now(&self, topic: &TopicKey, after: Option<&str>, limit: usize, bytes_max: usize) -> Members {
-        let inner = self.shard(topic).inner.lock();
-        match inner.crowds.get(topic) {
-            Some(crowd) => crowd.page(after, limit, bytes_max),
-            None => Members { rev: inner.floor, ..Members::default() },
-        }
-    }
-
-    fn reap_now(&self, account: &Holder) -> usize {
-        let now = Instant::now();
-        let mut dead = Vec::new();
-        self.leases.write().retain(|holder, until| {
-            let alive = holder == account || *until > now;
-            if !alive {
-                dead.push(holder.clone());
-            }
-            alive
-        });
-        if dead.is_empty() {
-            return 0;
-        }
-        let mut reaped = 0;
-        for shard in &self.shards {
-            let topics: Vec<TopicKey> = shard.inner.lock().crowds.keys().cloned().collect();
-            for topic in topics {
-                reaped += self.unseat(&topic, &Unseat::HeldBy(&dead)).1;
-            }
-        }
-        reaped
-    }
-
-    async fn feed_now(&self, shard: u16, after: u64, limit: usize, wait: Duration) -> Vec<(u64, Change)> {
-        let Some(shard) = self.shards.get(usize::from(shard)) else { return Vec::new() };
-        let until = Instant::now() + wait;
-        loop {
-            let news = shard.news.notified();
-            let changes = shard.inner.lock().feed.after(after, limit);
-            if !changes.is_empty() || tokio::time::timeout_at(until, news).await.is_err() {
-                return changes;
-            }
-        }
-    }
 }
 
 impl Done {
@@ -242,6 +166,7 @@ impl Done {
     }
 }
 
+#[async_trait]
 impl Presence for MemoryPresence {
     fn outlives_node(&self) -> bool {
         self.outlives_node
@@ -251,131 +176,142 @@ impl Presence for MemoryPresence {
         u16::try_from(SHARDS).expect("they are few")
     }
 
-    fn enter(&self, enter: Enter) -> BoxFuture<'_, Result<Done, Error>> {
-        async move { self.enter_now(&enter) }.boxed()
+    async fn enter(&self, enter: Enter) -> Result<Done, Error> {
+        self.keep_alive(&enter.holder, enter.limits.lease);
+        let shard = self.shard(&enter.topic);
+        let mut inner = shard.inner.lock();
+        let Inner { crowds, floor, feed } = &mut *inner;
+        let known = crowds.get(&enter.topic).is_some_and(|crowd| crowd.has(&enter.session));
+        let id = enter.member_id()?;
+        if !known {
+            if feed.len() >= enter.limits.waiting_max {
+                return Err(Error::Full);
+            }
+            self.take_seat(&enter)?;
+        }
+        let crowd = crowds.entry(enter.topic.clone()).or_insert_with(|| Crowd::new(Arc::clone(&enter.policy), *floor));
+        let mut done = Done { rev: crowd.rev(), changed: false, position: 0 };
+        let is_first = !known && self.index.seated(&enter);
+        crowd.enter(&enter, id, is_first, &mut |step| done.is(feed, self.change(&enter.topic, step)));
+        drop(inner);
+        Ok(done.told(&shard.news))
     }
 
-    fn update<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        change: Edit<'a>,
-    ) -> BoxFuture<'a, Result<Done, Error>> {
-        async move { self.update_now(topic, session, change) }.boxed()
+    async fn update(&self, topic: &TopicKey, session: &SessionId, change: Edit<'_>) -> Result<Done, Error> {
+        let shard = self.shard(topic);
+        let mut inner = shard.inner.lock();
+        let Inner { crowds, feed, .. } = &mut *inner;
+        let crowd = crowds.get_mut(topic).ok_or(Error::NotMember)?;
+        let mut done = Done { rev: crowd.rev(), changed: false, position: 0 };
+        crowd.update(session, change, &mut |step| done.is(feed, self.change(topic, step)))?;
+        drop(inner);
+        Ok(done.told(&shard.news))
     }
 
-    fn leave<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Done, Error>> {
-        async move { Ok(self.unseat(topic, &Unseat::Session(session, holder)).0) }.boxed()
+    async fn leave(&self, topic: &TopicKey, session: &SessionId, holder: &Holder) -> Result<Done, Error> {
+        Ok(self.unseat(topic, &Unseat::Session(session, holder)).0)
     }
 
-    fn members<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        after: Option<&'a str>,
+    async fn members(
+        &self,
+        topic: &TopicKey,
+        after: Option<&str>,
         limit: usize,
         bytes_max: usize,
-    ) -> BoxFuture<'a, Result<Members, Error>> {
-        async move { Ok(self.members_now(topic, after, limit, bytes_max)) }.boxed()
+    ) -> Result<Members, Error> {
+        let inner = self.shard(topic).inner.lock();
+        Ok(match inner.crowds.get(topic) {
+            Some(crowd) => crowd.page(after, limit, bytes_max),
+            None => Members { rev: inner.floor, ..Members::default() },
+        })
     }
 
-    fn occupancy<'a>(&'a self, topics: &'a [TopicKey]) -> BoxFuture<'a, Result<Vec<Occupancy>, Error>> {
+    async fn occupancy(&self, topics: &[TopicKey]) -> Result<Vec<Occupancy>, Error> {
         let of = |topic| self.shard(topic).inner.lock().crowds.get(topic).map(Crowd::occupancy).unwrap_or_default();
-        async move { Ok(topics.iter().map(of).collect()) }.boxed()
+        Ok(topics.iter().map(of).collect())
     }
 
-    fn topics_of<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<Vec<Topic>, Error>> {
-        async move { Ok(self.index.topics_of_user(tenant, user)) }.boxed()
+    async fn topics_of(&self, tenant: &Tenant, user: &UserId) -> Result<Vec<Topic>, Error> {
+        Ok(self.index.topics_of_user(tenant, user))
     }
 
-    fn topics_in<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<Topic>, Error>> {
-        async move {
-            let mut topics = self.index.topics_of_session(tenant, session);
-            topics.retain(|topic| {
-                let topic = TopicKey::new(tenant.clone(), topic.clone());
-                let inner = self.shard(&topic).inner.lock();
-                inner.crowds.get(&topic).is_some_and(|crowd| crowd.is_held(session, holder))
-            });
-            topics.sort();
-            Ok(topics)
+    async fn topics_in(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Topic>, Error> {
+        let mut topics = self.index.topics_of_session(tenant, session);
+        topics.retain(|topic| {
+            let topic = TopicKey::new(tenant.clone(), topic.clone());
+            let inner = self.shard(&topic).inner.lock();
+            inner.crowds.get(&topic).is_some_and(|crowd| crowd.is_held(session, holder))
+        });
+        topics.sort();
+        Ok(topics)
+    }
+
+    async fn adopt(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Adopted>, Error> {
+        let mut topics = self.index.topics_of_session(tenant, session);
+        topics.sort();
+        let adopt = |topic: Topic| {
+            let key = TopicKey::new(tenant.clone(), topic);
+            let mut inner = self.shard(&key).inner.lock();
+            let member = inner.crowds.get_mut(&key)?.adopt(session, holder)?;
+            Some((key.topic, member))
+        };
+        Ok(topics.into_iter().filter_map(adopt).collect())
+    }
+
+    async fn remove_user(&self, tenant: &Tenant, user: &UserId) -> Result<usize, Error> {
+        let topics = self.index.topics_of_user(tenant, user).into_iter();
+        let removed = topics.map(|topic| self.unseat(&TopicKey::new(tenant.clone(), topic), &Unseat::User(user)).1);
+        Ok(removed.filter(|removed| *removed > 0).count())
+    }
+
+    async fn heartbeat(&self, holder: &Holder, lease: Duration) -> Result<bool, Error> {
+        let now = Instant::now();
+        let before = self.leases.write().insert(holder.clone(), now + lease);
+        Ok(before.is_some_and(|until| until > now))
+    }
+
+    async fn reap(&self, holder: &Holder) -> Result<usize, Error> {
+        let now = Instant::now();
+        let mut dead = Vec::new();
+        self.leases.write().retain(|each, until| {
+            let alive = each == holder || *until > now;
+            if !alive {
+                dead.push(each.clone());
+            }
+            alive
+        });
+        if dead.is_empty() {
+            return Ok(0);
         }
-        .boxed()
-    }
-
-    fn adopt<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<Adopted>, Error>> {
-        async move {
-            let mut topics = self.index.topics_of_session(tenant, session);
-            topics.sort();
-            let adopt = |topic: Topic| {
-                let key = TopicKey::new(tenant.clone(), topic);
-                let mut inner = self.shard(&key).inner.lock();
-                let member = inner.crowds.get_mut(&key)?.adopt(session, holder)?;
-                Some((key.topic, member))
-            };
-            Ok(topics.into_iter().filter_map(adopt).collect())
+        let mut reaped = 0;
+        for shard in &self.shards {
+            let topics: Vec<TopicKey> = shard.inner.lock().crowds.keys().cloned().collect();
+            for topic in topics {
+                reaped += self.unseat(&topic, &Unseat::HeldBy(&dead)).1;
+            }
         }
-        .boxed()
+        Ok(reaped)
     }
 
-    fn remove_user<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<usize, Error>> {
-        async move {
-            let topics = self.index.topics_of_user(tenant, user).into_iter();
-            let removed = topics.map(|topic| self.unseat(&TopicKey::new(tenant.clone(), topic), &Unseat::User(user)).1);
-            Ok(removed.filter(|removed| *removed > 0).count())
+    async fn feed(&self, shard: u16, after: u64, limit: usize, wait: Duration) -> Result<Vec<(u64, Change)>, Error> {
+        let Some(shard) = self.shards.get(usize::from(shard)) else { return Ok(Vec::new()) };
+        let until = Instant::now() + wait;
+        loop {
+            let news = shard.news.notified();
+            let changes = shard.inner.lock().feed.after(after, limit);
+            if !changes.is_empty() || tokio::time::timeout_at(until, news).await.is_err() {
+                return Ok(changes);
+            }
         }
-        .boxed()
     }
 
-    fn heartbeat<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Result<bool, Error>> {
-        async move {
-            let now = Instant::now();
-            let before = self.leases.write().insert(holder.clone(), now + lease);
-            Ok(before.is_some_and(|until| until > now))
-        }
-        .boxed()
+    async fn fed(&self, shard: u16, fence: Fence, upto: u64) -> Result<bool, Error> {
+        let shard = self.shards.get(usize::from(shard));
+        Ok(shard.is_some_and(|shard| shard.inner.lock().feed.forget(fence, upto)))
     }
 
-    fn reap<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<usize, Error>> {
-        async move { Ok(self.reap_now(holder)) }.boxed()
-    }
-
-    fn feed(
-        &self,
-        shard: u16,
-        after: u64,
-        limit: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<(u64, Change)>, Error>> {
-        self.feed_now(shard, after, limit, wait).map(Ok).boxed()
-    }
-
-    fn fed(&self, shard: u16, fence: Fence, upto: u64) -> BoxFuture<'_, Result<bool, Error>> {
-        async move {
-            let shard = self.shards.get(usize::from(shard));
-            Ok(shard.is_some_and(|shard| shard.inner.lock().feed.forget(fence, upto)))
-        }
-        .boxed()
-    }
-
-    fn fed_position(&self, shard: u16) -> BoxFuture<'_, Result<u64, Error>> {
-        async move {
-            let shard = self.shards.get(usize::from(shard));
-            Ok(shard.map_or(0, |shard| shard.inner.lock().feed.fed()))
-        }
-        .boxed()
+    async fn fed_position(&self, shard: u16) -> Result<u64, Error> {
+        let shard = self.shards.get(usize::from(shard));
+        Ok(shard.map_or(0, |shard| shard.inner.lock().feed.fed()))
     }
 }

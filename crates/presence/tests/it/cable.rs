@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fanfare_bus::{Admin, Append, Appended, Broker, Head, Page, Read, TopicPage, TopicsQuery};
 use fanfare_cluster::{Error as ClusterError, Fence, Lease, Leases};
 use fanfare_history::{Capabilities, Error as LogError};
@@ -42,18 +43,15 @@ pub(crate) struct Far<T: ?Sized> {
 
 impl<T: ?Sized> Far<T> {
     /// What `call` does, unless the cable is cut before or meanwhile.
-    fn call<'a, R: Send + 'a>(&'a self, call: BoxFuture<'a, Result<R, Error>>) -> BoxFuture<'a, Result<R, Error>> {
-        let cable = self.cable.clone();
-        async move {
-            cable.presence()?;
-            let result = call.await;
-            cable.presence()?;
-            result
-        }
-        .boxed()
+    async fn call<R>(&self, call: impl Future<Output = Result<R, Error>>) -> Result<R, Error> {
+        self.cable.presence()?;
+        let result = call.await;
+        self.cable.presence()?;
+        result
     }
 }
 
+#[async_trait]
 impl Presence for Far<dyn Presence> {
     fn outlives_node(&self) -> bool {
         self.end.outlives_node()
@@ -63,131 +61,95 @@ impl Presence for Far<dyn Presence> {
         self.end.shards()
     }
 
-    fn enter(&self, enter: Enter) -> BoxFuture<'_, Result<Done, Error>> {
-        self.call(self.end.enter(enter))
+    async fn enter(&self, enter: Enter) -> Result<Done, Error> {
+        self.call(self.end.enter(enter)).await
     }
 
-    fn update<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        change: Edit<'a>,
-    ) -> BoxFuture<'a, Result<Done, Error>> {
-        self.call(self.end.update(topic, session, change))
+    async fn update(&self, topic: &TopicKey, session: &SessionId, change: Edit<'_>) -> Result<Done, Error> {
+        self.call(self.end.update(topic, session, change)).await
     }
 
-    fn leave<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Done, Error>> {
-        self.call(self.end.leave(topic, session, holder))
+    async fn leave(&self, topic: &TopicKey, session: &SessionId, holder: &Holder) -> Result<Done, Error> {
+        self.call(self.end.leave(topic, session, holder)).await
     }
 
-    fn members<'a>(
-        &'a self,
-        topic: &'a TopicKey,
-        after: Option<&'a str>,
+    async fn members(
+        &self,
+        topic: &TopicKey,
+        after: Option<&str>,
         limit: usize,
         bytes_max: usize,
-    ) -> BoxFuture<'a, Result<Members, Error>> {
-        self.call(self.end.members(topic, after, limit, bytes_max))
+    ) -> Result<Members, Error> {
+        self.call(self.end.members(topic, after, limit, bytes_max)).await
     }
 
-    fn occupancy<'a>(&'a self, topics: &'a [TopicKey]) -> BoxFuture<'a, Result<Vec<Occupancy>, Error>> {
-        self.call(self.end.occupancy(topics))
+    async fn occupancy(&self, topics: &[TopicKey]) -> Result<Vec<Occupancy>, Error> {
+        self.call(self.end.occupancy(topics)).await
     }
 
-    fn topics_of<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<Vec<Topic>, Error>> {
-        self.call(self.end.topics_of(tenant, user))
+    async fn topics_of(&self, tenant: &Tenant, user: &UserId) -> Result<Vec<Topic>, Error> {
+        self.call(self.end.topics_of(tenant, user)).await
     }
 
-    fn topics_in<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<Topic>, Error>> {
-        self.call(self.end.topics_in(tenant, session, holder))
+    async fn topics_in(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Topic>, Error> {
+        self.call(self.end.topics_in(tenant, session, holder)).await
     }
 
-    fn adopt<'a>(
-        &'a self,
-        tenant: &'a Tenant,
-        session: &'a SessionId,
-        holder: &'a Holder,
-    ) -> BoxFuture<'a, Result<Vec<Adopted>, Error>> {
-        self.call(self.end.adopt(tenant, session, holder))
+    async fn adopt(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Adopted>, Error> {
+        self.call(self.end.adopt(tenant, session, holder)).await
     }
 
-    fn remove_user<'a>(&'a self, tenant: &'a Tenant, user: &'a UserId) -> BoxFuture<'a, Result<usize, Error>> {
-        self.call(self.end.remove_user(tenant, user))
+    async fn remove_user(&self, tenant: &Tenant, user: &UserId) -> Result<usize, Error> {
+        self.call(self.end.remove_user(tenant, user)).await
     }
 
-    fn heartbeat<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Result<bool, Error>> {
-        self.call(self.end.heartbeat(holder, lease))
+    async fn heartbeat(&self, holder: &Holder, lease: Duration) -> Result<bool, Error> {
+        self.call(self.end.heartbeat(holder, lease)).await
     }
 
-    fn reap<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<usize, Error>> {
-        self.call(self.end.reap(holder))
+    async fn reap(&self, holder: &Holder) -> Result<usize, Error> {
+        self.call(self.end.reap(holder)).await
     }
 
-    fn feed(
-        &self,
-        shard: u16,
-        after: u64,
-        limit: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<(u64, Change)>, Error>> {
-        self.call(self.end.feed(shard, after, limit, wait))
+    async fn feed(&self, shard: u16, after: u64, limit: usize, wait: Duration) -> Result<Vec<(u64, Change)>, Error> {
+        self.call(self.end.feed(shard, after, limit, wait)).await
     }
 
-    fn fed(&self, shard: u16, fence: Fence, upto: u64) -> BoxFuture<'_, Result<bool, Error>> {
-        self.call(self.end.fed(shard, fence, upto))
+    async fn fed(&self, shard: u16, fence: Fence, upto: u64) -> Result<bool, Error> {
+        self.call(self.end.fed(shard, fence, upto)).await
     }
 
-    fn fed_position(&self, shard: u16) -> BoxFuture<'_, Result<u64, Error>> {
-        self.call(self.end.fed_position(shard))
+    async fn fed_position(&self, shard: u16) -> Result<u64, Error> {
+        self.call(self.end.fed_position(shard)).await
     }
 }
 
 impl Far<dyn Leases> {
-    fn reach<'a, R: Send + 'a>(
-        &'a self,
-        call: BoxFuture<'a, Result<R, ClusterError>>,
-    ) -> BoxFuture<'a, Result<R, ClusterError>> {
-        async move { if self.cable.is_cut() { Err(ClusterError::unavailable("cut")) } else { call.await } }.boxed()
+    async fn reach<R>(&self, call: impl Future<Output = Result<R, ClusterError>>) -> Result<R, ClusterError> {
+        if self.cable.is_cut() { Err(ClusterError::unavailable("cut")) } else { call.await }
     }
 }
 
+#[async_trait]
 impl Leases for Far<dyn Leases> {
     fn name(&self) -> &'static str {
         self.end.name()
     }
 
-    fn acquire<'a>(
-        &'a self,
-        name: &'a str,
-        holder: &'a str,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<Option<Fence>, ClusterError>> {
-        let call = async move { self.end.acquire(name, holder, ttl).await };
-        self.reach(call.boxed())
+    async fn acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Fence>, ClusterError> {
+        self.reach(self.end.acquire(name, holder, ttl)).await
     }
 
-    fn renew<'a>(&'a self, name: &'a str, fence: Fence, ttl: Duration) -> BoxFuture<'a, Result<bool, ClusterError>> {
-        let call = async move { self.end.renew(name, fence, ttl).await };
-        self.reach(call.boxed())
+    async fn renew(&self, name: &str, fence: Fence, ttl: Duration) -> Result<bool, ClusterError> {
+        self.reach(self.end.renew(name, fence, ttl)).await
     }
 
-    fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), ClusterError>> {
-        let call = async move { self.end.release(name, fence).await };
-        self.reach(call.boxed())
+    async fn release(&self, name: &str, fence: Fence) -> Result<(), ClusterError> {
+        self.reach(self.end.release(name, fence)).await
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Lease>, ClusterError>> {
-        self.reach(self.end.list(prefix))
+    async fn list(&self, prefix: &str) -> Result<Vec<Lease>, ClusterError> {
+        self.reach(self.end.list(prefix)).await
     }
 }
 

@@ -4,14 +4,14 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use fanfare_bus::{Budget, Delivery, Direction, Read, ReadFrom, Reader, Subscribe};
-use fanfare_lifecycle::TaskKind;
+use fanfare_lifecycle::{Backoff, TaskKind};
 use fanfare_model::{Event, GapReason, StartFrom};
 
 use super::{change, topic};
 use crate::Node;
 
-/// How soon is tried again what the log did not let us.
-const RETRY: Duration = Duration::from_millis(500);
+/// How soon is tried again what the log did not let us, at first and at last.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
 const BUDGET: Budget = Budget { deliveries: 256, bytes: usize::MAX };
 /// A page of the log, read before the node serves anybody.
 const PAGE_EVENTS: usize = 1000;
@@ -66,14 +66,18 @@ impl Node {
 
     /// Never returns.
     async fn follow(&self) {
+        let mut backoff = RETRY;
         loop {
             let mut reader = self.bus.reader();
             let subscribe = Subscribe { topic: topic(), start: StartFrom::Start, on_slow: None, history: true };
             match reader.subscribe(subscribe).await {
-                Ok(_) => self.read_on(reader).await,
+                Ok(_) => {
+                    backoff.reset();
+                    self.read_on(reader).await;
+                }
                 Err(error) => tracing::warn!(error = %error, "revocations of other nodes cannot be read now"),
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(backoff.next_wait()).await;
         }
     }
 
