@@ -41,7 +41,7 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    /// Also listens, and wakes `wake` when anybody rings.
+    /// Also listens, and wakes `wake` when anybody else rings.
     pub(crate) fn start(
         server: &SharedServer,
         options: &Options,
@@ -51,21 +51,23 @@ impl Bell {
         life: &Lifecycle,
     ) -> Self {
         let channel = channel.name(&options.schema);
+        // Whoever rings has heard of it already, and need not look again.
+        let own = format!("{:016x}", rand::random::<u64>());
         let ring = Arc::new(Notify::new());
         let (pause, wanted) = (options.bell_interval.get(), Arc::clone(&ring));
-        let (ringing, name) = (Arc::clone(server), channel.clone());
+        let (ringing, name, from) = (Arc::clone(server), channel.clone(), own.clone());
         spawn(life, stop, "ring the bell of PostgreSQL", async move {
             loop {
                 wanted.notified().await;
                 // Not heard by others if it fails: they look by themselves.
-                let _ = send(&ringing, &name).await;
+                let _ = send(&ringing, &name, &from).await;
                 tokio::time::sleep(pause).await;
             }
         });
         let server = Arc::clone(server);
         spawn(life, stop, "hear the bell of PostgreSQL", async move {
             loop {
-                if let Err(error) = listen(&server, &channel, &wake).await {
+                if let Err(error) = listen(&server, &channel, &own, &wake).await {
                     tracing::debug!(error = %error, "the bell of PostgreSQL is not heard");
                 }
                 tokio::time::sleep(RETRY).await;
@@ -96,15 +98,17 @@ fn spawn(
     });
 }
 
-async fn send(server: &Server, channel: &str) -> Result<(), Failure> {
+async fn send(server: &Server, channel: &str, from: &str) -> Result<(), Failure> {
     let mut connection = server.borrow(Call::Bell).await?;
-    let notify = sqlx::query("SELECT pg_notify($1, '')").bind(channel);
+    // Nothing is lost with it, so that the disk need not be waited for.
+    let notify = sqlx::query("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)");
+    let notify = notify.bind(channel).bind(from);
     let sent = server.limit(notify.execute(&mut *connection)).await;
     connection.done(sent)?;
     Ok(())
 }
 
-async fn listen(server: &Server, channel: &str, wake: &Notify) -> Result<(), sqlx::Error> {
+async fn listen(server: &Server, channel: &str, own: &str, wake: &Notify) -> Result<(), sqlx::Error> {
     // A pool of one, as the listener wants it, made anew each time: another server may take writes by then.
     let pool = PgPoolOptions::new()
         .max_connections(1)
@@ -118,8 +122,10 @@ async fn listen(server: &Server, channel: &str, wake: &Notify) -> Result<(), sql
     listener.listen(channel).await?;
     // What was rung before.
     wake.notify_one();
-    while listener.try_recv().await?.is_some() {
-        wake.notify_one();
+    while let Some(rung) = listener.try_recv().await? {
+        if rung.payload() != own {
+            wake.notify_one();
+        }
     }
     Ok(())
 }

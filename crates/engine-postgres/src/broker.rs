@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use tokio_util::sync::DropGuard;
 
 use crate::append::Into;
-use crate::lane::Lanes;
+use crate::lanes::Lanes;
 use crate::store::Store;
 use crate::tail::{Hear, Tail};
 use crate::upkeep::Upkeep;
@@ -43,6 +43,10 @@ impl Interest {
 }
 
 impl Hear for Interest {
+    fn is_listening(&self) -> bool {
+        !self.topics.read().is_empty()
+    }
+
     fn wants(&self, topic: &TopicKey) -> bool {
         self.topics.read().contains(topic)
     }

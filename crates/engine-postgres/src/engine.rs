@@ -23,7 +23,7 @@ use crate::broker::{Interest, PgBroker};
 use crate::columns;
 use crate::cursors::PgCursors;
 use crate::error::{Error, Failure};
-use crate::lane::{Lanes, Plan, Stored};
+use crate::lanes::{Lanes, Plan, Stored};
 use crate::leases::PgLeases;
 use crate::log::{PgLog, Relay};
 use crate::metrics::Call;

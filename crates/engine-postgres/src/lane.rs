@@ -1,186 +1,31 @@
-//! Writers: each has some of the topics, and sends all that waits for them in one transaction.
+//! A writer: sends all that waits for its topics in one transaction.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fanfare_history::{Append, Appended, Error};
-use fanfare_lifecycle::{Lifecycle, TaskKind};
-use fanfare_model::{Clock, Event, TopicKey};
-use futures_util::StreamExt as _;
+use fanfare_model::{Event, TopicKey};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use xxhash_rust::xxh3::xxh3_64;
 
-use crate::append::{self, Into, Placed};
+use crate::append::{self, Placed};
 use crate::error::Failure;
-use crate::server::SharedServer;
+use crate::lanes::{Answers, Plan, Work};
 
-/// Parts of batches that may wait for one writer; what they weigh is bounded by bytes.
-const PARTS_MAX: usize = 8192;
 /// The most bytes of data in one transaction, passed by its last event at most.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Topics of one writer whose locks are waited for at the same time, each on a connection of its own.
 const WAITS_MAX: usize = 4;
+/// How soon further ones are tried again: a sweep holds many for a moment.
+const AGAIN: Duration = Duration::from_millis(10);
 /// How often a transaction is tried again that was in another's way.
 const TRIES: u32 = 3;
-
-/// What is told of events that have just been stored, in the order of their offsets.
-pub(crate) type Stored = Arc<dyn Fn(&[Arc<Event>]) + Send + Sync>;
-
-/// What the writers need.
-pub(crate) struct Plan {
-    pub(crate) server: SharedServer,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) into: Into,
-    pub(crate) writers: usize,
-    pub(crate) batch_events_max: usize,
-    pub(crate) queue_bytes_max: usize,
-    pub(crate) event_bytes_max: usize,
-    /// Called after each transaction, with what it stored if `tells`.
-    pub(crate) stored: Stored,
-    /// Whether the events are wanted, and not only that there were some.
-    pub(crate) tells: bool,
-}
-
-/// The writers of one kind of tables.
-pub(crate) struct Lanes {
-    queues: Vec<mpsc::Sender<Work>>,
-    waiting: Arc<AtomicUsize>,
-    queue_bytes_max: usize,
-    event_bytes_max: usize,
-    timeout: Duration,
-    closed: AtomicBool,
-}
-
-/// The answers to the items of a part.
-type Answers = Vec<Result<Appended, Error>>;
-
-enum Work {
-    Part(Part),
-    /// Everything before this is done.
-    Close(oneshot::Sender<()>),
-}
-
-/// The items of one batch that belong to one writer.
-struct Part {
-    items: Vec<Append>,
-    /// After this nobody waits for an answer: what was not begun is not begun any more.
-    until: Instant,
-    bytes: usize,
-    answer: oneshot::Sender<Answers>,
-}
-
-impl Lanes {
-    pub(crate) fn start(plan: Plan, life: &Lifecycle) -> Self {
-        let plan = Arc::new(plan);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let queues = (0..plan.writers)
-            .map(|_| {
-                let (work, queue) = mpsc::channel(PARTS_MAX);
-                let lane = Lane::new(Arc::clone(&plan), Arc::clone(&waiting), queue);
-                let ended = life.hard().clone();
-                life.spawn(TaskKind::Background, "write to PostgreSQL", async move {
-                    tokio::select! {
-                        () = lane.run() => {}
-                        () = ended.cancelled() => {}
-                    }
-                });
-                work
-            })
-            .collect();
-        let (queue_bytes_max, event_bytes_max) = (plan.queue_bytes_max, plan.event_bytes_max);
-        // The one that waits in the queue and then for a lock may take both times.
-        let timeout = plan.server.timeout * 2;
-        Self { queues, waiting, queue_bytes_max, event_bytes_max, timeout, closed: AtomicBool::new(false) }
-    }
-
-    /// Appends a batch; answers per item, in order. What was handed to the writers is not undone by dropping this.
-    pub(crate) async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, Error>> {
-        let mut answers: Vec<Option<Result<Appended, Error>>> = batch.iter().map(|_| None).collect();
-        let mut parts: Vec<(Vec<usize>, Vec<Append>)> = self.queues.iter().map(|_| Default::default()).collect();
-        for (at, item) in batch.into_iter().enumerate() {
-            let size = item.draft.size();
-            if size > self.event_bytes_max {
-                answers[at] = Some(Err(Error::TooLarge { size, size_max: self.event_bytes_max }));
-                continue;
-            }
-            let (places, items) = &mut parts[self.lane_of(&item.topic)];
-            places.push(at);
-            items.push(item);
-        }
-        let until = Instant::now() + self.timeout;
-        let mut waits = Vec::new();
-        for (lane, (places, items)) in self.queues.iter().zip(parts).filter(|(_, (places, _))| !places.is_empty()) {
-            match self.hand_over(lane, items, until) {
-                Ok(answer) => waits.push((places, answer)),
-                Err(refuse) => places.iter().for_each(|at| answers[*at] = Some(Err(refuse()))),
-            }
-        }
-        for (places, answer) in waits {
-            let part = match tokio::time::timeout_at(until, answer).await {
-                Ok(Ok(part)) => part,
-                Ok(Err(_)) => places.iter().map(|_| Err(Error::Closed)).collect(),
-                Err(_) => places.iter().map(|_| Err(Failure::Slow.into())).collect(),
-            };
-            for (at, answer) in places.into_iter().zip(part) {
-                answers[at] = Some(answer);
-            }
-        }
-        answers.into_iter().map(|answer| answer.unwrap_or(Err(Error::Closed))).collect()
-    }
-
-    fn lane_of(&self, topic: &TopicKey) -> usize {
-        let lanes = self.queues.len() as u64;
-        usize::try_from(xxh3_64(topic.topic.as_str().as_bytes()) % lanes).unwrap_or(0)
-    }
-
-    fn hand_over(
-        &self,
-        lane: &mpsc::Sender<Work>,
-        items: Vec<Append>,
-        until: Instant,
-    ) -> Result<oneshot::Receiver<Answers>, fn() -> Error> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(|| Error::Closed);
-        }
-        // An event weighs something even without data.
-        let bytes = items.iter().map(|item| item.draft.size() + 256).sum();
-        if self.waiting.fetch_add(bytes, Ordering::AcqRel) + bytes > self.queue_bytes_max.max(bytes) {
-            self.waiting.fetch_sub(bytes, Ordering::AcqRel);
-            return Err(|| Error::Overloaded);
-        }
-        let (answer, answered) = oneshot::channel();
-        match lane.try_send(Work::Part(Part { items, until, bytes, answer })) {
-            Ok(()) => Ok(answered),
-            Err(refused) => {
-                self.waiting.fetch_sub(bytes, Ordering::AcqRel);
-                Err(match refused {
-                    mpsc::error::TrySendError::Full(_) => || Error::Overloaded,
-                    mpsc::error::TrySendError::Closed(_) => || Error::Closed,
-                })
-            }
-        }
-    }
-
-    /// Waits until everything that was accepted is answered, and accepts no more.
-    pub(crate) async fn close(&self) {
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        for lane in &self.queues {
-            let (done, all_done) = oneshot::channel();
-            if lane.send(Work::Close(done)).await.is_ok() {
-                // A writer that is gone has nothing left.
-                let _ = all_done.await;
-            }
-        }
-    }
-}
 
 /// One event on its way, and where its answer goes.
 struct Item {
@@ -206,7 +51,8 @@ struct Waited {
     placed: Result<Vec<Placed>, Failure>,
 }
 
-struct Lane {
+/// One writer.
+pub(crate) struct Lane {
     plan: Arc<Plan>,
     waiting: Arc<AtomicUsize>,
     queue: mpsc::Receiver<Work>,
@@ -218,11 +64,14 @@ struct Lane {
     /// Topics whose lock somebody else holds, and what waits behind the events that wait for it: order is kept.
     blocked: HashMap<TopicKey, VecDeque<Item>>,
     waits: FuturesUnordered<BoxFuture<'static, Waited>>,
+    /// Blocked topics that are not waited for but tried again, and when.
+    again: Vec<TopicKey>,
+    again_at: Instant,
     closing: Vec<oneshot::Sender<()>>,
 }
 
 impl Lane {
-    fn new(plan: Arc<Plan>, waiting: Arc<AtomicUsize>, queue: mpsc::Receiver<Work>) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, waiting: Arc<AtomicUsize>, queue: mpsc::Receiver<Work>) -> Self {
         Self {
             plan,
             waiting,
@@ -233,18 +82,28 @@ impl Lane {
             parts: 0,
             blocked: HashMap::new(),
             waits: FuturesUnordered::new(),
+            again: Vec::new(),
+            again_at: Instant::now(),
             closing: Vec::new(),
         }
     }
 
     /// Runs until every handle to it is gone.
-    async fn run(mut self) {
-        loop {
+    pub(crate) async fn run(mut self) {
+        let mut is_open = true;
+        while is_open || !self.open.is_empty() {
             while let Ok(work) = self.queue.try_recv() {
                 self.accept(work);
                 if self.ready.len() >= self.plan.batch_events_max {
                     break;
                 }
+            }
+            // Also while there is always something to write.
+            while let Some(Some(waited)) = self.waits.next().now_or_never() {
+                self.unblock(waited);
+            }
+            if self.again_at <= Instant::now() {
+                self.try_again();
             }
             if !self.ready.is_empty() {
                 self.write().await;
@@ -256,12 +115,13 @@ impl Lane {
                 });
             }
             tokio::select! {
-                work = self.queue.recv() => match work {
+                work = self.queue.recv(), if is_open => match work {
                     Some(work) => self.accept(work),
-                    None if self.waits.is_empty() => return,
-                    None => if let Some(waited) = self.waits.next().await { self.unblock(waited) },
+                    None => is_open = false,
                 },
                 Some(waited) = self.waits.next() => self.unblock(waited),
+                () = tokio::time::sleep_until(self.again_at), if !self.again.is_empty() => self.try_again(),
+                else => return,
             }
         }
     }
@@ -312,10 +172,19 @@ impl Lane {
         }
         for (topic, items) in by_topic {
             // What is ready of the same topic comes after.
-            let (behind, ready) = self.ready.drain(..).partition(|item| item.append.topic == topic);
+            let (behind, ready): (VecDeque<Item>, _) =
+                self.ready.drain(..).partition(|item| item.append.topic == topic);
             self.ready = ready;
-            self.blocked.insert(topic.clone(), behind);
-            self.wait_for(topic, items);
+            if self.waits.len() < WAITS_MAX {
+                self.blocked.insert(topic.clone(), behind);
+                self.wait_for(topic, items);
+            } else {
+                self.blocked.insert(topic.clone(), items.into_iter().chain(behind).collect());
+                if self.again.is_empty() {
+                    self.again_at = Instant::now() + AGAIN;
+                }
+                self.again.push(topic);
+            }
         }
     }
 
@@ -367,12 +236,6 @@ impl Lane {
 
     /// Waits beside for the lock of a topic that somebody else holds.
     fn wait_for(&mut self, topic: TopicKey, items: Vec<Item>) {
-        if self.waits.len() >= WAITS_MAX {
-            for item in &items {
-                self.answer(item, Err(Error::Overloaded));
-            }
-            return self.release(&topic);
-        }
         let plan = Arc::clone(&self.plan);
         self.waits.push(Box::pin(async move {
             let appends: Vec<&Append> = items.iter().map(|item| &item.append).collect();
@@ -385,6 +248,13 @@ impl Lane {
         let busy = self.settle(waited.items, waited.placed);
         debug_assert!(busy.is_empty(), "who waits for a lock gets it or fails");
         self.release(&waited.topic);
+    }
+
+    /// Those that could not be waited for are ready once more.
+    fn try_again(&mut self) {
+        for topic in std::mem::take(&mut self.again) {
+            self.release(&topic);
+        }
     }
 
     /// What waited behind a topic's lock is ready, before everything else.

@@ -20,6 +20,7 @@ mod cursors;
 mod engine;
 mod error;
 mod lane;
+mod lanes;
 mod leases;
 mod log;
 mod options;

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::DropGuard;
 
 use crate::append::Into;
-use crate::lane::Lanes;
+use crate::lanes::Lanes;
 use crate::store::Store;
 use crate::tail::Hear;
 use crate::upkeep::Upkeep;
@@ -32,6 +32,11 @@ pub struct PgLog {
 pub(crate) struct Relay(pub(crate) Arc<dyn Announce>);
 
 impl Hear for Relay {
+    /// Other nodes have readers too.
+    fn is_listening(&self) -> bool {
+        true
+    }
+
     fn wants(&self, _: &TopicKey) -> bool {
         true
     }

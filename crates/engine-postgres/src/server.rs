@@ -79,6 +79,7 @@ impl Server {
             let open = async {
                 let mut connection = self.candidates[at].connect().await?;
                 self.session.prepare(&mut connection).await?;
+                keep_plans(&mut connection).await?;
                 Ok(connection)
             };
             match self.limit(open).await {
@@ -146,6 +147,19 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Has every statement planned once, by the indexes. What writers and the tail ask has one right plan; planned anew each time
+/// it takes longer than to run, and kept as it was planned while the tables were small it would read all of them later.
+async fn keep_plans(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
+                set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
+                set_config('enable_material', 'off', false)",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// A connection for one call. Unless it gave an answer it is closed, because what it says next would be the answer to

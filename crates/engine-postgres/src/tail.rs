@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_history::{Head, Reset};
-use fanfare_lifecycle::{Lifecycle, TaskKind};
+use fanfare_lifecycle::{Backoff, Lifecycle, TaskKind};
 use fanfare_model::{Event, Timestamp, TopicKey};
 use futures_util::StreamExt as _;
 use sqlx::postgres::PgRow;
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::columns::{self, draft_columns};
+use crate::columns;
 use crate::error::Failure;
 use crate::metrics::Call;
 use crate::options::Options;
@@ -24,11 +24,13 @@ use crate::snapshot::Snapshot;
 const CHUNK_EVENTS: usize = 256;
 /// After so long without an event a node looks less often.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
-/// The first and the longest pause before the connection is tried again.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// The pauses before the connection is tried again.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// Who hears what the tail reads.
 pub(crate) trait Hear: Send + Sync + 'static {
+    /// Whether anybody is interested in anything.
+    fn is_listening(&self) -> bool;
     /// Whether anybody is interested in this topic.
     fn wants(&self, topic: &TopicKey) -> bool;
     /// Events of one or several topics; of each in the order of offsets.
@@ -79,7 +81,7 @@ impl Tail {
             begun,
             poll_active: options.poll_active.get(),
             poll_idle: options.poll_idle.get(),
-            connected_before: false,
+            missed: false,
             is_well: false,
         };
         let ended = life.hard().clone();
@@ -93,8 +95,9 @@ impl Tail {
         Self { wake, flush, started, timeout }
     }
 
-    /// Waits until it has begun: what is committed from then on is heard.
+    /// Waits until it reads: what is committed from then on is heard. Whoever waits is listening already.
     pub(crate) async fn started(&self) -> Result<(), Failure> {
+        self.wake();
         let mut started = self.started.clone();
         match tokio::time::timeout(self.timeout, started.wait_for(|started| *started)).await {
             Ok(Ok(_)) => Ok(()),
@@ -128,38 +131,44 @@ struct Task {
     begun: watch::Sender<bool>,
     poll_active: Duration,
     poll_idle: Duration,
-    connected_before: bool,
+    /// Whether something may have been missed since the last snapshot, because the connection broke.
+    missed: bool,
     /// Whether the present connection has served at all.
     is_well: bool,
 }
 
 impl Task {
     async fn run(mut self) {
-        let mut pause = RETRY.0;
+        let mut retry = RETRY;
         loop {
             self.is_well = false;
             if let Err(failure) = self.follow().await {
                 tracing::warn!(error = %failure, source = ?std::error::Error::source(&failure), "the tail of PostgreSQL broke off");
             }
-            pause = if self.is_well { RETRY.0 } else { (pause * 2).min(RETRY.1) };
-            tokio::time::sleep(pause.mul_f64(rand_share())).await;
+            self.missed = true;
+            if self.is_well {
+                retry.reset();
+            }
+            tokio::time::sleep(retry.next_wait()).await;
         }
     }
 
     /// Reads on one connection until it breaks.
     async fn follow(&mut self) -> Result<(), Failure> {
         let mut connection = self.server.connect().await?;
-        let mut seen = self.begin(&mut connection).await?;
+        let mut seen: Option<Snapshot> = None;
         let mut last_event = Instant::now();
         let mut waiting: Option<oneshot::Sender<()>> = None;
         loop {
-            match &mut seen {
-                Some(snapshot) => {
-                    if self.look(&mut connection, snapshot).await? {
-                        last_event = Instant::now();
-                    }
+            if seen.is_some() && !self.goes_on() {
+                seen = None;
+            }
+            if let Some(snapshot) = &mut seen {
+                if self.look(&mut connection, snapshot).await? {
+                    last_event = Instant::now();
                 }
-                None => seen = self.begin(&mut connection).await?,
+            } else if self.hear.is_listening() {
+                seen = self.begin(&mut connection).await?;
             }
             self.is_well = true;
             if let Some(done) = waiting.take() {
@@ -176,6 +185,20 @@ impl Task {
         }
     }
 
+    /// Whether there still is anybody to read for: a node without readers costs the server nothing.
+    fn goes_on(&self) -> bool {
+        if self.hear.is_listening() {
+            return true;
+        }
+        self.begun.send_replace(false);
+        // Who has come before that may have been told that it reads, so it does; who comes now waits until it begins.
+        let goes_on = self.hear.is_listening();
+        if goes_on {
+            self.begun.send_replace(true);
+        }
+        goes_on
+    }
+
     /// The snapshot from which to read; `None` if another node reads for all.
     async fn begin(&mut self, connection: &mut PgConnection) -> Result<Option<Snapshot>, Failure> {
         if self.reads == Reads::Outside {
@@ -190,13 +213,12 @@ impl Task {
             self.server.limit(sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(connection)).await?;
         let snapshot = Snapshot::parse(&text).ok_or(Failure::Damaged("the snapshot"))?;
         self.begun.send_replace(true);
-        if self.connected_before {
+        if std::mem::take(&mut self.missed) {
             // A server that was restarted or promoted may use numbers of transactions again, so that nothing is
             // concluded from what was seen before; heads tell what was missed.
             self.server.metrics.reconnects.increment(1);
             self.hear.lost();
         }
-        self.connected_before = true;
         Ok(Some(snapshot))
     }
 
@@ -210,8 +232,8 @@ impl Task {
 
     async fn look_once(&self, connection: &mut PgConnection, seen: &mut Snapshot) -> Result<bool, Failure> {
         let query = match self.reads {
-            Reads::All => sqlx::query(ALL),
-            Reads::Outside => sqlx::query(OUTSIDE),
+            Reads::All => sqlx::query(include_str!("tail/all.sql")),
+            Reads::Outside => sqlx::query(include_str!("tail/outside.sql")),
         };
         let mut rows = query.bind(&seen.next).bind(&seen.open).fetch(connection);
         let (mut next, mut found) = (None, false);
@@ -277,13 +299,6 @@ impl Task {
     }
 }
 
-/// Somewhere between a half and the whole, so that nodes do not all come back at the same moment.
-fn rand_share() -> f64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    let random = RandomState::new().hash_one(0_u8) >> 40;
-    0.5 + 0.5 * (random as f64 / f64::from(1 << 24))
-}
-
 fn event(row: &PgRow, topic: &TopicKey) -> Result<Arc<Event>, Failure> {
     Ok(Arc::new(Event {
         topic: topic.clone(),
@@ -294,45 +309,3 @@ fn event(row: &PgRow, topic: &TopicKey) -> Result<Arc<Event>, Failure> {
         draft: columns::draft(row)?,
     }))
 }
-
-/// What is new in the log; two halves, so that each is found by the index.
-macro_rules! log_since {
-    ($also:literal) => {
-        concat!(
-            "SELECT t.tenant, t.topic, t.epoch, e.off, coalesce(e.prev, e.off - 1) AS prev, e.time, ",
-            draft_columns!(),
-            " FROM log e JOIN topic t ON t.life = e.life WHERE e.xid >= $1::text::xid8",
-            $also,
-            " UNION ALL SELECT t.tenant, t.topic, t.epoch, e.off, coalesce(e.prev, e.off - 1) AS prev, e.time, ",
-            draft_columns!(),
-            " FROM log e JOIN topic t ON t.life = e.life WHERE e.xid = ANY ($2::text[]::xid8[])",
-            $also
-        )
-    };
-}
-
-/// What is new of topics that keep nothing.
-macro_rules! passing_since {
-    ($where:literal) => {
-        concat!(
-            " UNION ALL SELECT e.tenant, e.topic, e.epoch, e.off, e.off - 1 AS prev, e.time, ",
-            draft_columns!(),
-            " FROM passing e JOIN passing_topic t ON t.tenant = e.tenant AND t.topic = e.topic AND t.epoch = e.epoch WHERE ",
-            $where
-        )
-    };
-}
-
-const ALL: &str = concat!(
-    "SELECT s.snap, n.* FROM (SELECT pg_current_snapshot()::text AS snap) s LEFT JOIN (",
-    log_since!(""),
-    passing_since!("e.xid >= $1::text::xid8"),
-    passing_since!("e.xid = ANY ($2::text[]::xid8[])"),
-    ") n ON true ORDER BY n.tenant, n.topic, n.off"
-);
-
-const OUTSIDE: &str = concat!(
-    "SELECT s.snap, n.* FROM (SELECT pg_current_snapshot()::text AS snap) s LEFT JOIN (",
-    log_since!(" AND e.outside"),
-    ") n ON true ORDER BY n.tenant, n.topic, n.off"
-);

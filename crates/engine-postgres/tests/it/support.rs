@@ -85,7 +85,6 @@ impl Node {
         let bus = Bus::new(hub, Arc::clone(&broker));
         bus.start_worker(&life);
         bus.start_upkeep(&life, clock);
-        broker.attach(Vec::new()).await.expect("the tail begins");
         Self { bus, broker, life }
     }
 

@@ -30,6 +30,31 @@ async fn a_long_transaction_delays_nobody_but_its_own_topics() {
     assert_eq!(listener.texts_of("slow"), ["\"first\"", "second"]);
 }
 
+/// More topics than are waited for at a time, held as a sweep or a transaction of an application holds them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_refused_because_many_topics_are_locked() {
+    const TOPICS: usize = 20;
+    let url = shared().await.url();
+    let one_writer = Options { writers: 1, ..options(&url, "many") };
+    let node = Node::start_with(&one_writer, Arc::new(SystemClock)).await;
+    let topics: Vec<String> = (0..TOPICS).map(|n| format!("held:{n}")).collect();
+    let mut app = application(&url).await;
+    let held: Vec<String> = topics.iter().map(|topic| format!("SELECT many.publish('{topic}', '1')")).collect();
+    run(&mut app, &format!("BEGIN; {}", held.join(";"))).await.unwrap();
+    let publish = |round: u64| {
+        let node = &node;
+        futures_util::future::join_all(topics.iter().map(|topic| async move {
+            let published = node.publish(topic, &format!("{round}")).await;
+            assert_eq!(published.position.offset, round, "{topic}");
+        }))
+    };
+    // The second of each topic waits behind the first.
+    let (.., ()) = tokio::join!(publish(2), publish(3), async {
+        node.publish("free", "passes").await;
+        run(&mut app, "COMMIT").await.unwrap();
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_too_long_for_a_topic_is_told() {
     let url = shared().await.url();
