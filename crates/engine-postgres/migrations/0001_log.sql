@@ -5,7 +5,7 @@ CREATE FUNCTION new_epoch() RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT 1 + floor(random() * 4294967294)::bigint
 $$;
 
-CREATE FUNCTION micros(at timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION micros(at timestamptz) RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT (extract(epoch FROM at) * 1000000)::bigint
 $$;
 
@@ -329,8 +329,9 @@ CREATE FUNCTION sweep(p_now bigint, p_topics integer) RETURNS TABLE (topics bigi
 $$;
 
 -- Drops the table of a day if nobody keeps anything of it, or else what nobody keeps. Says how many events went, or null
--- if all did.
-CREATE FUNCTION retire_day(p_now bigint, p_name text) RETURNS bigint LANGUAGE plpgsql AS $$
+-- if all did. Goes through whole tables, unlike everything else that nodes ask (which plan accordingly).
+CREATE FUNCTION retire_day(p_now bigint, p_name text) RETURNS bigint LANGUAGE plpgsql
+SET enable_seqscan = on SET enable_hashjoin = on AS $$
 DECLARE
     v_lives boolean;
     v_gone bigint;

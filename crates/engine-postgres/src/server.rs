@@ -79,7 +79,6 @@ impl Server {
             let open = async {
                 let mut connection = self.candidates[at].connect().await?;
                 self.session.prepare(&mut connection).await?;
-                keep_plans(&mut connection).await?;
                 Ok(connection)
             };
             match self.limit(open).await {
@@ -131,11 +130,17 @@ struct Session {
 
 impl Session {
     /// Refuses a server that takes no writes.
+    ///
+    /// Every statement is planned once, and by the indexes. Each has one right plan: planned anew each time it takes longer
+    /// than to run, and kept as it was planned while the tables were small it would read all of them later.
     async fn prepare(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let row = sqlx::query(
             "SELECT pg_is_in_recovery(), set_config('search_path', $1, false), set_config('statement_timeout', $2, false),
                     set_config('lock_timeout', $2, false), set_config('jit', 'off', false),
-                    set_config('default_transaction_isolation', 'read committed', false)",
+                    set_config('default_transaction_isolation', 'read committed', false),
+                    set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
+                    set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
+                    set_config('enable_material', 'off', false)",
         )
         .bind(&self.search_path)
         .bind(&self.timeout_millis)
@@ -147,19 +152,6 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// Has every statement planned once, by the indexes. What writers and the tail ask has one right plan; planned anew each time
-/// it takes longer than to run, and kept as it was planned while the tables were small it would read all of them later.
-async fn keep_plans(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
-                set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
-                set_config('enable_material', 'off', false)",
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// A connection for one call. Unless it gave an answer it is closed, because what it says next would be the answer to
