@@ -17,6 +17,9 @@ use crate::handle::Inner;
 
 /// The most changes that are read at a time.
 const BATCH: usize = 512;
+/// How long changes are left to gather after some were read: under load the engine is asked, and this task woken, once for
+/// many of them. Who waits for a join to be logged does not notice.
+const GATHER: Duration = Duration::from_millis(2);
 /// How long to wait for a change.
 const WAIT: Duration = Duration::from_secs(5);
 /// The least time between two notes in the engine of how far a shard has come, so that a storm is not answered with as
@@ -108,6 +111,9 @@ impl Inner {
                     if let Some((last, _)) = changes.last() {
                         read = *last;
                         self.progress.has_read(shard, read);
+                        if changes.len() < BATCH {
+                            tokio::time::sleep(GATHER).await;
+                        }
                     }
                 }
                 Err(error) => {
