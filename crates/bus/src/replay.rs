@@ -13,6 +13,7 @@ use crate::entry::Entry;
 use crate::hub::Hub;
 use crate::metrics;
 use crate::reader::{Delivery, Mode, Room, Subscription, SubscriptionId};
+use crate::tail::Tail;
 
 /// The most bytes of events that a conflating reader may hold before it is given what it has.
 const CONFLATION_BYTES_MAX: usize = 256 * 1024;
@@ -53,12 +54,21 @@ impl Replay {
             }
             let Some(id) = self.waiting.pop_front() else { return Poll::Ready(None) };
             if let Some(subscription) = subscriptions.get(id as usize) {
-                let hub = Arc::clone(hub);
-                let request = hub.page(&subscription.tail.key, subscription.after.offset);
-                self.reading = Some((id, Box::pin(async move { hub.broker()?.read(request).await })));
+                let (hub, tail) = (Arc::clone(hub), Arc::clone(&subscription.tail));
+                self.reading = Some((id, Box::pin(page_after(hub, tail, subscription.after))));
             }
         }
     }
+}
+
+/// The page after a position. If the log has begun anew since, the tail of the topic knows that afterwards: a reader that went
+/// back to one that has not heard of it would be sent here again, and again, until the announcement came, if it came.
+async fn page_after(hub: Arc<Hub>, tail: Arc<Tail>, after: Position) -> Result<Page, Error> {
+    let page = hub.broker()?.read(hub.page(&tail.key, after.offset)).await?;
+    if page.head.last.epoch != after.epoch {
+        hub.compare(std::slice::from_ref(&tail)).await?;
+    }
+    Ok(page)
 }
 
 /// What a conflating reader has gathered: the latest event of each key.

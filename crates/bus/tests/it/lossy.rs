@@ -1,19 +1,20 @@
 //! A carrier that loses, doubles and reorders what it announces: readers still get every event once, in order.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fanfare_bus::{
     Admin, Append, Appended, Broker, Head, Hub, HubOptions, Page, PolicyOptions, Read, Receive, TopicPage, TopicsQuery,
 };
 use fanfare_history::{Announce, Capabilities, Error, Log, Reset};
-use fanfare_model::{Event, ManualClock, StartFrom, Timestamp, TopicKey};
+use fanfare_model::{Event, Gap, GapReason, ManualClock, StartFrom, Timestamp, TopicKey};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::support::{TestBus, events, memory_log, policies, start};
+use crate::support::{Got, TestBus, events, key, memory_log, policies, small_ring, start};
 
 /// What lies between the log and the hub.
 struct Lossy {
@@ -118,4 +119,45 @@ async fn a_remade_connection_compares_heads_at_once() {
     }
     hub.lost();
     assert_eq!(listener.until_event(50).await, events(1..=50));
+}
+
+/// Passes everything on, or nothing.
+struct Cable {
+    hub: Arc<Hub>,
+    is_cut: AtomicBool,
+}
+
+impl Announce for Cable {
+    fn stored(&self, events: &[Arc<Event>]) {
+        if !self.is_cut.load(Ordering::SeqCst) {
+            self.hub.stored(events);
+        }
+    }
+
+    fn reset(&self, reset: &Reset) {
+        if !self.is_cut.load(Ordering::SeqCst) {
+            self.hub.reset(reset);
+        }
+    }
+}
+
+/// The log says so to who reads it, before anybody else does. A reader that believed its tail instead would read the log
+/// again and again, and its worker do nothing else.
+#[tokio::test]
+async fn a_purge_that_is_not_announced_is_told_to_who_is_behind() {
+    let options =
+        HubOptions { head_check_interval: fanfare_model::Duration(Duration::from_secs(3600)), ..small_ring() };
+    let hub = Hub::new(options, policies(PolicyOptions::default()), 1);
+    let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1)));
+    let cable = Arc::new(Cable { hub: Arc::clone(&hub), is_cut: AtomicBool::new(false) });
+    let log = memory_log(&clock, Arc::clone(&cable) as _);
+    let test = start(hub, Arc::new(LossyBroker(log)), clock);
+    let mut listener = test.listener();
+    listener.subscribe("t", StartFrom::Now).await;
+    test.publish("t", 1..=20).await;
+    cable.is_cut.store(true, Ordering::SeqCst);
+    test.bus.admin(Admin::Purge(key("t"))).await.unwrap();
+    test.publish("t", 21..=23).await;
+    let told = Got::Gap(Gap { from: 1, to: 0, reason: GapReason::Epoch });
+    assert_eq!(listener.until_event(23).await, [vec![told], events(21..=23)].concat());
 }
