@@ -57,7 +57,7 @@ struct Local {
 /// A reader of a tail, and what it calls the subscription.
 #[derive(Clone)]
 pub(crate) struct LocalReader {
-    pub(crate) shared: Arc<News>,
+    pub(crate) news: Arc<News>,
     pub(crate) subscription: u32,
 }
 
@@ -236,8 +236,8 @@ impl Tail {
     }
 
     /// Registers a reader on a worker; it is woken from now on.
-    pub(crate) fn register(&self, worker: usize, shared: Arc<News>, subscription: u32) -> usize {
-        self.local[worker].readers.lock().insert(LocalReader { shared, subscription })
+    pub(crate) fn register(&self, worker: usize, news: Arc<News>, subscription: u32) -> usize {
+        self.local[worker].readers.lock().insert(LocalReader { news, subscription })
     }
 
     /// Ends what [`Tail::register`] began.

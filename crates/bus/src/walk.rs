@@ -53,7 +53,7 @@ impl Walks {
             // A walk that finds nobody has cost something, too.
             visited += walk.turn(self.worker, &mut self.readers).max(1);
             for reader in self.readers.drain(..) {
-                reader.shared.tell(reader.subscription);
+                reader.news.tell(reader.subscription);
             }
             if walk.left > 0 || !walk.tail.end_walk(self.worker) {
                 self.under_way.push_back(walk);

@@ -10,8 +10,8 @@ use fanfare_model::{Event, GapReason, StartFrom};
 use super::{change, topic};
 use crate::Node;
 
-/// How soon is tried again what the log did not let us, at first and at last.
-const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
+/// How soon is tried again what the log did not let us, at first and at last: until then who was shut out is let in here.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_millis(500));
 const BUDGET: Budget = Budget { deliveries: 256, bytes: usize::MAX };
 /// A page of the log, read before the node serves anybody.
 const PAGE_EVENTS: usize = 1000;
