@@ -120,8 +120,8 @@ impl Link {
                 Ok(link)
             }
             Err(fault) => Err(Error::Unfit(format!(
-                "the NATS server offers no JetStream ({fault}); start it with `jetstream {{}}` in its configuration, and \
-                 allow it for this account"
+                "JetStream does not answer at the NATS server ({fault}); start it with `jetstream {{}}` in its \
+                 configuration, allow it for this account, and see that most servers of a cluster are up"
             ))),
         }
     }

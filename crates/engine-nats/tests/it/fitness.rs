@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fanfare_engine_nats::{Engine, Error, Options};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{Data, Draft, Duration, StartFrom, SystemClock};
-use fanfare_test_engines::Nats;
+use fanfare_test_engines::{Nats, NatsCluster};
 
 use crate::node::{Node, events, topic};
 use crate::support::{engine, options};
@@ -31,6 +31,26 @@ async fn what_cannot_be_used_is_refused_with_the_fix() {
     let gone = Options { timeout: Duration::from_millis(500), ..here };
     let error = refusal(&gone).await;
     assert!(matches!(error, Error::Unreachable(_)), "{error}");
+}
+
+/// A stream cannot be placed while a server is away that is to have it: a node that starts meanwhile waits for the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_starts_waits_for_a_server_that_is_away() {
+    let servers = NatsCluster::start().await;
+    let away = servers.servers().last().expect("there are three");
+    away.stop().await;
+    let there = || servers.servers().iter().filter(|server| server.is_up());
+    // A stream is placed on a server that others saw before. These have not seen it.
+    for server in there() {
+        server.restart().await;
+    }
+    let urls = there().map(Nats::url).collect();
+    let engine = engine(Options { replicas: 3, timeout: Duration::from_secs(20), ..options(urls, "away") }).await;
+    let mut leases = engine.leases();
+    let early = tokio::time::timeout(std::time::Duration::from_secs(1), &mut leases).await;
+    assert!(early.is_err(), "two servers are there and three needed: {:?}", early.map(|leases| leases.map(drop)));
+    let (leases, ()) = futures_util::future::join(leases, away.restart()).await;
+    leases.expect("the stream is placed when the third server is back");
 }
 
 /// While no server answers a publish fails in time, and does not hang; afterwards all is well.

@@ -14,7 +14,7 @@ pub struct NatsCluster {
 }
 
 impl NatsCluster {
-    /// Starts three servers; they have a leader when this returns.
+    /// Starts three servers; they are in step when this returns.
     pub async fn start() -> Self {
         let routes: Vec<Port> = (0..3).map(|_| Port::reserve()).collect();
         let all: Vec<String> = routes.iter().map(|route| format!("\"nats://{}\"", route.address())).collect();
@@ -24,24 +24,32 @@ impl NatsCluster {
             Nats::launch(&format!("n{}", number + 1), &more)
         };
         let cluster = Self { servers: routes.iter().enumerate().map(launch).collect(), _routes: routes };
-        for server in &cluster.servers {
-            server.until_ready().await;
-        }
+        cluster.until_whole().await;
+        cluster
+    }
+
+    /// Waits until the servers agree on a leader and it sees the others: before that it refuses to place a stream three
+    /// times ("peer offline"), though each server by itself is healthy.
+    async fn until_placeable(&self) {
         eventually(
-            || "the cluster to elect a leader",
+            || "the cluster to have a leader that sees the others",
             async || {
-                for server in &cluster.servers {
-                    let state: Value = serde_json::from_str(&server.monitor("/jsz").await).ok()?;
-                    let meta = &state["meta_cluster"];
-                    if meta["leader"].as_str().is_none_or(str::is_empty) || meta["cluster_size"] != 3 {
+                let mut seen_by_leader = false;
+                for server in &self.servers {
+                    let meta = meta_of(server).await?;
+                    if meta["leader"].as_str().is_none_or(str::is_empty) || meta["cluster_size"] != self.servers.len() {
                         return None;
                     }
+                    if meta["leader"] == server.name() {
+                        let others = meta["replicas"].as_array()?;
+                        let are_up = others.iter().all(|other| other["current"] == true && other["offline"] != true);
+                        seen_by_leader = are_up && others.len() + 1 == self.servers.len();
+                    }
                 }
-                Some(())
+                seen_by_leader.then_some(())
             },
         )
         .await;
-        cluster
     }
 
     /// The URLs of all three.
@@ -118,7 +126,14 @@ impl NatsCluster {
         for server in &self.servers {
             server.until_ready().await;
         }
+        self.until_placeable().await;
     }
+}
+
+/// What a server says of the cluster.
+async fn meta_of(server: &Nats) -> Option<Value> {
+    let mut state: Value = serde_json::from_str(&server.monitor("/jsz").await).ok()?;
+    Some(state["meta_cluster"].take())
 }
 
 /// What a server says of a stream.
