@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use fanfare_history::{Announce, Direction, Error, Read, ReadFrom, Reset};
+use fanfare_history::{Announce, Direction, Error, Page, Read, ReadFrom, Reset};
 use fanfare_model::{ByteSize, Clock, Duration, Event, GapReason, Position, TopicKey};
 use parking_lot::Mutex;
 use schemars::JsonSchema;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::broker::{Receive, SharedBroker};
 use crate::metrics::Handles;
 use crate::policy::Policies;
+use crate::reads::Reads;
 use crate::repair::Doubts;
 use crate::tail::{Ingested, RingLimits, Tail};
 use crate::worker::{Inbox, Work};
@@ -85,6 +86,7 @@ pub struct Hub {
     broker: OnceLock<SharedBroker>,
     rings_bytes: AtomicUsize,
     pub(crate) doubts: Doubts,
+    reads: Reads,
 }
 
 impl Hub {
@@ -100,6 +102,7 @@ impl Hub {
             broker: OnceLock::new(),
             rings_bytes: AtomicUsize::new(0),
             doubts: Doubts::default(),
+            reads: Reads::default(),
         })
     }
 
@@ -186,6 +189,11 @@ impl Hub {
         } else {
             self.rings_bytes.fetch_sub(change.unsigned_abs(), Ordering::Relaxed);
         }
+    }
+
+    /// Reads the log: once, for all who ask for the same at the same time.
+    pub(crate) async fn read(&self, read: Read) -> Result<Arc<Page>, Error> {
+        self.reads.read(self.broker()?, read).await
     }
 
     /// A request for the page after offset `after`.

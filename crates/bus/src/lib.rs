@@ -22,6 +22,7 @@ mod local;
 mod policy;
 mod presence;
 mod reader;
+mod reads;
 mod repair;
 mod replay;
 mod resolve;

@@ -29,7 +29,7 @@ pub const RING_BYTES: &str = "fanfare_ring_bytes";
 pub const GAPS: &str = "fanfare_gaps_total";
 /// Live readers that fell behind their topic's ring, by what their policy did.
 pub const SLOW: &str = "fanfare_slow_readers_total";
-/// Pages read from history for readers that were behind.
+/// Pages of history given to readers that were behind. One that many asked for at once is read once and counts for each.
 pub const REPLAY_PAGES: &str = "fanfare_replay_pages_total";
 /// Heads of topics compared with the engine's, because announcements may have been lost.
 pub const HEAD_CHECKS: &str = "fanfare_head_checks_total";
@@ -49,7 +49,7 @@ pub fn describe() {
     describe_gauge!(RING_BYTES, "bytes in the rings of all tails now");
     describe_counter!(GAPS, "gaps told to readers, by reason");
     describe_counter!(SLOW, "live readers that fell behind, by what their policy did");
-    describe_counter!(REPLAY_PAGES, "pages read from history for readers that were behind");
+    describe_counter!(REPLAY_PAGES, "pages of history given to readers that were behind");
     describe_counter!(HEAD_CHECKS, "heads of topics compared with the engine's");
     describe_counter!(HOLES, "holes in announcements that were filled from the log");
 }

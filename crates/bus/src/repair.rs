@@ -143,10 +143,10 @@ impl Hub {
     }
 
     /// Reads a page of a log that is known to have an event at `offset`: the read itself may lag behind.
-    pub(crate) async fn read_up_to(&self, read: Read, offset: u64) -> Result<Page, Error> {
+    pub(crate) async fn read_up_to(&self, read: Read, offset: u64) -> Result<Arc<Page>, Error> {
         let (mut tries, mut backoff) = (0, FILL_AGAIN);
         loop {
-            let page = self.broker()?.read(read.clone()).await?;
+            let page = self.read(read.clone()).await?;
             tries += 1;
             if page.head.last.offset >= offset || tries > FILL_TRIES || self.broker()?.lossless() {
                 return Ok(page);

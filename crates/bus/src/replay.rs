@@ -18,7 +18,8 @@ use crate::tail::Tail;
 /// The most bytes of events that a conflating reader may hold before it is given what it has.
 const CONFLATION_BYTES_MAX: usize = 256 * 1024;
 
-type PageRead = BoxFuture<'static, Result<Page, Error>>;
+type PageFound = Result<Arc<Page>, Error>;
+type PageRead = BoxFuture<'static, PageFound>;
 
 /// The subscriptions of one reader that wait for a page, and the one page that is being read.
 #[derive(Default)]
@@ -44,7 +45,7 @@ impl Replay {
         cx: &mut Context<'_>,
         hub: &Arc<Hub>,
         subscriptions: &Slab<Subscription>,
-    ) -> Poll<Option<(u32, Result<Page, Error>)>> {
+    ) -> Poll<Option<(u32, PageFound)>> {
         loop {
             if let Some((id, read)) = &mut self.reading {
                 let page = std::task::ready!(read.as_mut().poll(cx));
@@ -63,8 +64,8 @@ impl Replay {
 
 /// The page after a position. If the log has begun anew since, the tail of the topic knows that afterwards: a reader that went
 /// back to one that has not heard of it would be sent here again, and again, until the announcement came, if it came.
-async fn page_after(hub: Arc<Hub>, tail: Arc<Tail>, after: Position) -> Result<Page, Error> {
-    let page = hub.broker()?.read(hub.page(&tail.key, after.offset)).await?;
+async fn page_after(hub: Arc<Hub>, tail: Arc<Tail>, after: Position) -> PageFound {
+    let page = hub.read(hub.page(&tail.key, after.offset)).await?;
     if page.head.last.epoch != after.epoch {
         hub.compare(std::slice::from_ref(&tail)).await?;
     }

@@ -172,8 +172,14 @@ async fn before_time(hub: &Hub, tail: &Arc<Tail>, time: Timestamp, head: Positio
     Ok(page.events.first().map_or(head.offset, |event| event.prev.max(page.head.first.saturating_sub(1))))
 }
 
-async fn read(hub: &Hub, tail: &Arc<Tail>, from: ReadFrom, direction: Direction, limit: usize) -> Result<Page, Error> {
-    hub.broker()?.read(request(hub, tail, from, direction, limit)).await
+async fn read(
+    hub: &Hub,
+    tail: &Arc<Tail>,
+    from: ReadFrom,
+    direction: Direction,
+    limit: usize,
+) -> Result<Arc<Page>, Error> {
+    hub.read(request(hub, tail, from, direction, limit)).await
 }
 
 fn request(hub: &Hub, tail: &Tail, from: ReadFrom, direction: Direction, limit: usize) -> Read {

@@ -52,7 +52,7 @@ impl Head {
 }
 
 /// Where a read begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReadFrom {
     /// At this offset (inclusive), or the nearest kept one in the direction of reading.
     Offset(u64),
@@ -63,7 +63,7 @@ pub enum ReadFrom {
 }
 
 /// Which way a read goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From older to newer.
     Forward,
@@ -72,7 +72,7 @@ pub enum Direction {
 }
 
 /// A request to read one topic.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Read {
     /// Which topic.
     pub topic: TopicKey,

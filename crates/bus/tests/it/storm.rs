@@ -1,79 +1,14 @@
 //! Everybody comes back at once, to a node that has just started.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use fanfare_bus::{
-    Admin, Append, Appended, Head, Hub, HubOptions, LocalBroker, Page, PolicyOptions, Read, Subscribe, TopicPage,
-    TopicsQuery,
-};
-use fanfare_history::memory::MemoryLog;
-use fanfare_history::{Capabilities, Error, Log};
-use fanfare_model::{Clock, ManualClock, Position, StartFrom, Timestamp, TopicKey};
-use futures_util::future::{BoxFuture, join_all};
+use fanfare_bus::{HubOptions, PolicyOptions, Subscribe};
+use fanfare_history::Error;
+use fanfare_model::{Clock, StartFrom};
+use futures_util::future::join_all;
 
-use crate::support::{TestBus, bus, events, key, memory_log, policies, small_ring, start};
-
-/// A log that counts how often it is read, and can be out of reach.
-struct Far {
-    log: Arc<MemoryLog>,
-    reads: AtomicUsize,
-    down: AtomicBool,
-}
-
-impl Log for Far {
-    fn capabilities(&self) -> Capabilities {
-        self.log.capabilities()
-    }
-    fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Vec<Result<Appended, Error>>> {
-        self.log.append(batch)
-    }
-    fn heads(&self, topics: Vec<TopicKey>) -> BoxFuture<'_, Result<Vec<Head>, Error>> {
-        self.log.heads(topics)
-    }
-    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, Error>> {
-        self.reads.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async move {
-            // Over a network: others have their turn before it answers.
-            tokio::task::yield_now().await;
-            if self.down.load(Ordering::SeqCst) {
-                return Err(Error::Unavailable("it is down".into()));
-            }
-            self.log.read(read).await
-        })
-    }
-    fn topics(&self, query: TopicsQuery) -> BoxFuture<'_, Result<TopicPage, Error>> {
-        self.log.topics(query)
-    }
-    fn admin(&self, change: Admin) -> BoxFuture<'_, Result<Head, Error>> {
-        self.log.admin(change)
-    }
-    fn sweep(&self) -> BoxFuture<'_, Result<u64, Error>> {
-        self.log.sweep()
-    }
-    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
-        self.log.close()
-    }
-}
-
-/// A node with empty rings over a log in which the topic `t` has so many events.
-async fn node(options: HubOptions, last: u64) -> (TestBus, Arc<Far>, Vec<Position>) {
-    let policies = policies(PolicyOptions::default());
-    let hub = Hub::new(options, Arc::clone(&policies), 1);
-    let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1_000)));
-    let log = Far {
-        log: memory_log(&clock, Arc::clone(&hub) as _),
-        reads: AtomicUsize::new(0),
-        down: AtomicBool::new(false),
-    };
-    let log = Arc::new(log);
-    let ephemeral = memory_log(&clock, Arc::clone(&hub) as _);
-    let broker = LocalBroker::new(Arc::clone(&log) as _, ephemeral, policies);
-    let test = start(hub, Arc::new(broker), clock);
-    // Nobody listens yet, so these are in no ring.
-    let positions = test.publish("t", 1..=last).await;
-    (test, log, positions)
-}
+use crate::far::node;
+use crate::support::{bus, events, key, small_ring};
 
 #[tokio::test]
 async fn the_log_is_read_for_the_first_and_the_others_find_it_in_the_ring() {
@@ -90,6 +25,21 @@ async fn the_log_is_read_for_the_first_and_the_others_find_it_in_the_ring() {
     }
     let reads = log.reads.load(Ordering::SeqCst);
     assert!(reads <= 5, "200 readers at 5 places took {reads} reads");
+}
+
+/// More events than a page or the ring has.
+#[tokio::test]
+async fn who_begins_at_the_start_shares_the_pages_with_others() {
+    let (test, log, _) = node(small_ring(), 40).await;
+    let mut listeners: Vec<_> = (0..200).map(|_| test.listener()).collect();
+    join_all(listeners.iter_mut().map(|listener| async {
+        listener.subscribe("t", StartFrom::Start).await;
+        assert_eq!(listener.until_event(40).await, events(1..=40));
+    }))
+    .await;
+    let reads = log.reads.load(Ordering::SeqCst);
+    // Where they begin, and five pages: some groups, which drift apart a little.
+    assert!(reads <= 60, "200 readers of five pages took {reads} reads");
 }
 
 #[tokio::test]
