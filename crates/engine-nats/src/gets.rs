@@ -65,7 +65,8 @@ impl<'a> Get<'a> {
         Self { batch: subjects.len(), multi_last: subjects, ..Self::default() }
     }
 
-    /// The last message of `subject` that is not after `seq`.
+    /// The last message of `subject` that is not after `seq`, which must not be beyond the end of the stream: nothing is found
+    /// then (NATS 2.15).
     pub(crate) fn last_until(subject: &'a str, seq: u64) -> Self {
         Self { multi_last: vec![subject], up_to_seq: Some(seq), batch: 1, ..Self::default() }
     }

@@ -48,6 +48,9 @@ const LOOKS: u32 = 20;
 /// How long a live message may be on its way to a node whose question for the last one was answered.
 const ON_ITS_WAY_MAX: Duration = Duration::from_millis(250);
 
+/// How long to wait before a topic is looked at again that changed while it was read.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
+
 /// What is before the first that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
@@ -115,10 +118,11 @@ impl Reading<'_> {
 
     async fn front(&self, spot: &Spot, life: TopicLife, oldest: Option<Timestamp>) -> Result<Front, Fault> {
         for look in 0..LOOKS {
-            let front = self.look_at_front(spot, life, oldest).await?;
             // If nothing was there, a last one has come meanwhile (or to another replica), perhaps with others before it:
             // they must not look as if they were gone.
-            if !front.is_bare || self.last(spot, life).await?.is_none_or(|last| last.seq < life.start()) {
+            if let Some(front) = self.look_at_front(spot, life, oldest).await?
+                && (!front.is_bare || self.last(spot, life).await?.is_none_or(|last| last.seq < life.start()))
+            {
                 return Ok(front);
             }
             tokio::time::sleep(Duration::from_millis(5) * look).await;
@@ -132,7 +136,13 @@ impl Reading<'_> {
         Ok(found.messages.into_iter().find(|last| last.seq > life.after))
     }
 
-    async fn look_at_front(&self, spot: &Spot, life: TopicLife, oldest: Option<Timestamp>) -> Result<Front, Fault> {
+    /// `None` if it has moved meanwhile.
+    async fn look_at_front(
+        &self,
+        spot: &Spot,
+        life: TopicLife,
+        oldest: Option<Timestamp>,
+    ) -> Result<Option<Front>, Fault> {
         let stream = &spot.class.stream.name;
         let found = self.link.get(stream, &Get::next(&spot.subject, life.start(), 2)).await?;
         let count = found.count();
@@ -161,11 +171,17 @@ impl Reading<'_> {
             let young = self.link.get(stream, &Get::since(&spot.subject, oldest, 1)).await?;
             let count = young.count().min(front.count);
             let young = young.messages.into_iter().next().filter(|young| young.seq > first.seq);
-            let end = young.as_ref().map_or(u64::MAX, |young| young.seq);
-            let before = self.place_before(spot, &front, end).await?;
+            let before = match &young {
+                None => front.before,
+                Some(young) => match self.last_before(spot, young.seq).await? {
+                    place if place >= first.seq => Before::At(place),
+                    // The first was there, and before it.
+                    _ => return Ok(None),
+                },
+            };
             front = Front { before, count: if young.is_some() { count } else { 0 }, first: young, ..front };
         }
-        Ok(front)
+        Ok(Some(front))
     }
 
     /// What is before everything that is read, as far as truncating says.
@@ -183,13 +199,31 @@ impl Reading<'_> {
         Ok(found.messages.first().map_or(0, |stored| stored.seq))
     }
 
-    /// The place of the last event before `seq`.
-    async fn place_before(&self, spot: &Spot, front: &Front, seq: u64) -> Result<Before, Fault> {
-        if front.first.as_ref().is_none_or(|first| seq <= first.seq) {
-            return Ok(front.before);
+    /// What was read and can be proved to be without holes, and what is before it. A server that removes events while it
+    /// answers may leave some out; but it removes the oldest first, so that what follows one that is still there afterwards
+    /// is whole. `None` if nothing is left of it.
+    async fn whole(
+        &self,
+        spot: &Spot,
+        front: &Front,
+        mut found: Vec<Stored>,
+    ) -> Result<Option<(Before, Vec<Stored>)>, Fault> {
+        let Some(oldest) = found.first().map(|oldest| oldest.seq) else { return Ok(Some((front.before, found))) };
+        if front.first.as_ref().is_some_and(|first| first.seq == oldest) {
+            if found.len() == 1 || self.last_before(spot, oldest + 1).await? == oldest {
+                return Ok(Some((front.before, found)));
+            }
+        } else {
+            let before = self.last_before(spot, oldest).await?;
+            if before >= front.life.start() {
+                return Ok(Some((Before::At(before), found)));
+            }
         }
-        let found = self.last_before(spot, seq).await?;
-        Ok(if found >= front.life.start() { Before::At(found) } else { front.before })
+        let first = self.link.get(&spot.class.stream.name, &Get::next(&spot.subject, front.life.start(), 1)).await?;
+        let Some(first) = first.messages.first().map(|first| first.seq) else { return Ok(None) };
+        found.retain(|stored| stored.seq > first);
+        let is_left = first > oldest && !found.is_empty();
+        Ok(is_left.then_some((Before::At(first), found)))
     }
 
     /// `prev` of the first event that is kept. Nothing lies between, but what the stream's limits may have removed.
@@ -250,18 +284,23 @@ impl Reading<'_> {
         loop {
             let stream = spot.class.stream.life(self.link, self.link.timeout).await?;
             let page = self.page_within(spot, read, self.lives.within(spot, &stream)).await;
-            if spot.class.stream.is_still(self.link, &stream) {
+            if spot.class.stream.is_still(self.link, &stream)
+                && let Some(page) = page.transpose()
+            {
                 return page;
             }
             if since.elapsed() > self.link.timeout {
-                return Err(Fault::Unavailable("the connection breaks again and again".to_owned()));
+                let why = "the connection breaks again and again, or events are removed faster than they are read";
+                return Err(Fault::Unavailable(why.to_owned()));
             }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         }
     }
 
-    async fn page_within(&self, spot: &Spot, read: &Read, life: TopicLife) -> Result<Page, Fault> {
+    /// `None` if nothing of the page was there any more when it had been read.
+    async fn page_within(&self, spot: &Spot, read: &Read, life: TopicLife) -> Result<Option<Page>, Fault> {
         if spot.class.passing {
-            return Ok(Page { events: Vec::new(), head: self.passing_head(spot, life).await?, more: false });
+            return Ok(Some(Page { events: Vec::new(), head: self.passing_head(spot, life).await?, more: false }));
         }
         // Without the servers' time nothing is hidden that they still have.
         let oldest = read.age_max.and_then(|age| self.link.server_time().map(|now| now.minus(age)));
@@ -271,7 +310,7 @@ impl Reading<'_> {
             _ => None,
         };
         let Some(first) = front.first.clone() else {
-            return Ok(Page { events: Vec::new(), head: self.head_of(spot, &front, asked).await?, more: false });
+            return Ok(Some(Page { events: Vec::new(), head: self.head_of(spot, &front, asked).await?, more: false }));
         };
         let (found, more) = match read.direction {
             Direction::Forward => self.forward(spot, read, first.seq).await?,
@@ -288,8 +327,9 @@ impl Reading<'_> {
             // Another replica has more already; what this one has is what this page is about.
             head.last = Position { offset: asked.unwrap_or(1).saturating_sub(1), tag: Tag::NONE, ..head.last };
         }
-        let events = self.events(spot, &front, found).await?;
-        Ok(arrange(read, head, events, more))
+        let Some((before, found)) = self.whole(spot, &front, found).await? else { return Ok(None) };
+        let events = self.events(spot, &front, before, found).await?;
+        Ok(Some(arrange(read, head, events, more)))
     }
 
     /// Messages from where `read` begins, at least as many as it may have, and whether there are more.
@@ -381,9 +421,13 @@ impl Reading<'_> {
         if ahead <= wanted + surplus {
             return Ok(first);
         }
-        let last =
-            self.link.get(&spot.class.stream.name, &Get::last_until(&spot.subject, until.min(u64::MAX - 1))).await?;
-        let last = last.messages.first().map_or(first, |last| last.seq);
+        // Up to a place beyond the end of its stream a server finds nothing.
+        let get = match beyond {
+            0 => Get::last(vec![&spot.subject]),
+            _ => Get::last_until(&spot.subject, until),
+        };
+        let last = self.link.get(&spot.class.stream.name, &get).await?;
+        let last = last.messages.first().filter(|last| last.seq <= until).map_or(first, |last| last.seq);
         if wanted == 1 {
             return Ok(last);
         }
@@ -424,9 +468,17 @@ impl Reading<'_> {
     }
 
     /// The events of messages, from older to newer.
-    async fn events(&self, spot: &Spot, front: &Front, found: Vec<Stored>) -> Result<Vec<Arc<Event>>, Fault> {
-        let Some(oldest) = found.first() else { return Ok(Vec::new()) };
-        let mut prev = match self.place_before(spot, front, oldest.seq).await? {
+    async fn events(
+        &self,
+        spot: &Spot,
+        front: &Front,
+        before: Before,
+        found: Vec<Stored>,
+    ) -> Result<Vec<Arc<Event>>, Fault> {
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut prev = match before {
             Before::At(place) => place,
             Before::Unknown => self.prev_of_first(spot, front).await?,
         };

@@ -4,5 +4,6 @@ mod contracts;
 mod faults;
 mod fitness;
 mod forgetting;
+mod moving;
 mod node;
 mod support;
