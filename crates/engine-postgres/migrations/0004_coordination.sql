@@ -17,7 +17,8 @@ CREATE TABLE lease (
 );
 CREATE INDEX lease_until ON lease (until);
 
-CREATE SEQUENCE version;
+-- A version is the server's clock, and greater than the one before: what is written after a crash, or by a standby that
+-- takes over, must not have the version of what was lost, as it would if they were counted.
 CREATE TABLE consumer (
     tenant text COLLATE "C" NOT NULL,
     consumer text COLLATE "C" NOT NULL,
@@ -34,7 +35,7 @@ CREATE FUNCTION swap_consumer(
 ) RETURNS TABLE (state smallint, version bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    v_version bigint := nextval('version');
+    v_version bigint := micros(clock_timestamp());
 BEGIN
     IF NOT p_commit THEN
         PERFORM set_config('synchronous_commit', 'off', true);
@@ -44,6 +45,7 @@ BEGIN
             DELETE FROM consumer c
             WHERE c.tenant = p_tenant AND c.consumer = p_consumer AND c.topic = p_topic AND c.version = p_expected;
         ELSE
+            v_version := greatest(v_version, p_expected + 1);
             UPDATE consumer c SET version = v_version, progress = p_progress
             WHERE c.tenant = p_tenant AND c.consumer = p_consumer AND c.topic = p_topic AND c.version = p_expected;
         END IF;

@@ -307,11 +307,34 @@ BEGIN
     RETURN false;
 END $$;
 
+-- A session has come to a holder, whoever held it before. Says which members it is.
+CREATE FUNCTION presence_adopt(p_tenant text, p_session text, p_holder text) RETURNS SETOF presence_member
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    UPDATE presence_seat SET holder = p_holder WHERE tenant = p_tenant AND session = p_session AND holder <> p_holder;
+    RETURN QUERY SELECT m.* FROM presence_seat q
+    JOIN presence_member m ON m.tenant = q.tenant AND m.topic = q.topic AND m.id = q.member
+    WHERE q.tenant = p_tenant AND q.session = p_session AND q.holder = p_holder ORDER BY m.topic;
+END $$;
+
 -- Says which shards have members of holders whose lease has ended.
 CREATE FUNCTION presence_dead(p_holder text) RETURNS SETOF integer LANGUAGE sql AS $$
     UPDATE presence_holder SET dead = true WHERE until <= clock_timestamp() AND NOT dead AND holder <> p_holder;
     DELETE FROM presence_holder h
     WHERE h.dead AND NOT EXISTS (SELECT 1 FROM presence_seat q WHERE q.holder = h.holder);
+    -- Somebody may have entered in that moment, whose transaction saw the row and could not be seen. Holders are few: from
+    -- one to the next by the index.
+    WITH RECURSIVE known AS (
+        (SELECT holder FROM presence_seat ORDER BY holder LIMIT 1)
+        UNION ALL
+        SELECT (SELECT q.holder FROM presence_seat q WHERE q.holder > k.holder ORDER BY q.holder LIMIT 1)
+        FROM known k WHERE k.holder IS NOT NULL
+    )
+    INSERT INTO presence_holder (holder, until, life, dead)
+    SELECT k.holder, clock_timestamp(), '', true FROM known k
+    WHERE k.holder <> p_holder AND NOT EXISTS (SELECT 1 FROM presence_holder h WHERE h.holder = k.holder)
+    ON CONFLICT DO NOTHING;
     SELECT DISTINCT r.shard FROM presence_holder h
     JOIN presence_seat q ON q.holder = h.holder
     JOIN presence_topic r ON r.tenant = q.tenant AND r.topic = q.topic
@@ -326,7 +349,8 @@ BEGIN
     IF s.fence > p_fence THEN
         RETURN false;
     END IF;
-    DELETE FROM presence_feed WHERE shard = p_shard AND position <= p_upto;
+    -- From where the last call came to: what a long transaction keeps from being cleared away is not gone through again.
+    DELETE FROM presence_feed WHERE shard = p_shard AND position > s.fed AND position <= p_upto;
     GET DIAGNOSTICS v_gone = ROW_COUNT;
     UPDATE presence_shard
     SET fence = p_fence, fed = greatest(fed, least(p_upto, position)), waiting = greatest(waiting - v_gone, 0)
@@ -334,4 +358,4 @@ BEGIN
     RETURN true;
 END $$;
 
-REVOKE EXECUTE ON FUNCTION presence_now, presence_lock, presence_changed, presence_enter, presence_update, presence_unseat, presence_heartbeat, presence_dead, presence_fed FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION presence_now, presence_lock, presence_changed, presence_enter, presence_update, presence_unseat, presence_heartbeat, presence_adopt, presence_dead, presence_fed FROM PUBLIC;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare_lifecycle::{Lifecycle, TaskKind};
+use fanfare_lifecycle::{Backoff, Lifecycle, TaskKind};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +13,11 @@ use crate::metrics::Call;
 use crate::options::Options;
 use crate::server::{Server, SharedServer};
 
-/// The pause before listening is tried again. Until then nodes look by themselves.
-const RETRY: Duration = Duration::from_secs(1);
+/// The pauses before listening is tried again. Until then nodes look by themselves.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+/// After so long without a ring it is asked whether the server is still there: what lies between may have forgotten a
+/// connection that says nothing, and would let nobody know.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// What a bell is rung for.
 #[derive(Debug, Clone, Copy)]
@@ -66,11 +69,13 @@ impl Bell {
         });
         let server = Arc::clone(server);
         spawn(life, stop, "hear the bell of PostgreSQL", async move {
+            let mut retry = RETRY;
             loop {
-                if let Err(error) = listen(&server, &channel, &own, &wake).await {
-                    tracing::debug!(error = %error, "the bell of PostgreSQL is not heard");
+                let listening = Box::pin(listen(&server, &channel, &own, &wake, &mut retry)).await;
+                if let Err(failure) = listening {
+                    tracing::debug!(error = %failure, "the bell of PostgreSQL is not heard");
                 }
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(retry.next_wait()).await;
             }
         });
         Self { ring }
@@ -108,7 +113,8 @@ async fn send(server: &Server, channel: &str, from: &str) -> Result<(), Failure>
     Ok(())
 }
 
-async fn listen(server: &Server, channel: &str, own: &str, wake: &Notify) -> Result<(), sqlx::Error> {
+/// Until the connection breaks; `retry` begins anew once it listens.
+async fn listen(server: &Server, channel: &str, own: &str, wake: &Notify, retry: &mut Backoff) -> Result<(), Failure> {
     // A pool of one, as the listener wants it, made anew each time: another server may take writes by then.
     let pool = PgPoolOptions::new()
         .max_connections(1)
@@ -116,16 +122,23 @@ async fn listen(server: &Server, channel: &str, own: &str, wake: &Notify) -> Res
         .max_lifetime(None)
         .idle_timeout(None)
         .connect_lazy_with(server.listening_options());
-    let mut listener = PgListener::connect_with(&pool).await?;
+    let mut listener = server.limit(Box::pin(PgListener::connect_with(&pool))).await?;
     listener.ignore_pool_close_event(true);
     listener.eager_reconnect(false);
-    listener.listen(channel).await?;
+    server.limit(Box::pin(listener.listen(channel))).await?;
+    retry.reset();
     // What was rung before.
     wake.notify_one();
-    while let Some(rung) = listener.try_recv().await? {
-        if rung.payload() != own {
-            wake.notify_one();
+    loop {
+        match tokio::time::timeout(QUIET, listener.try_recv()).await {
+            Ok(rung) => match rung? {
+                Some(rung) if rung.payload() == own => {}
+                Some(_) => wake.notify_one(),
+                None => return Ok(()),
+            },
+            Err(_) => {
+                server.limit(sqlx::query("SELECT 1").execute(&mut listener)).await?;
+            }
         }
     }
-    Ok(())
 }

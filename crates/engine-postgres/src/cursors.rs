@@ -25,10 +25,12 @@ const GET: &str = "
 
 const SWAP: &str = "SELECT state, version FROM swap_consumer($1, $2, $3, $4, $5::text::jsonb, $6, $7)";
 
+/// Names are not empty and below the last character there is, so that both ends of the page are places in the index.
 const LIST: &str = "
     SELECT consumer, topic, progress::text FROM consumer
-    WHERE tenant = $1 AND ($2::text IS NULL OR consumer = $2) AND ($3::text IS NULL OR topic = $3)
-      AND ($4::text IS NULL OR (consumer, topic) > ($4, $5))
+    WHERE tenant = $1 AND (consumer, topic) > (coalesce($4, $2, ''), coalesce($5, ''))
+      AND consumer <= coalesce($2, chr(1114111)) AND ($2::text IS NULL OR consumer = $2)
+      AND ($3::text IS NULL OR topic = $3)
     ORDER BY consumer, topic LIMIT $6";
 
 impl PgCursors {

@@ -53,9 +53,17 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Options(_) | Self::Version { .. } | Self::Encoding { .. } | Self::Shared => Kind::Invalid,
-            Self::Unreachable(_) | Self::Refused(_) | Self::Schema { .. } => Kind::Unavailable,
+            Self::Unreachable(_) => Kind::Unavailable,
+            Self::Refused(error) if is_passing(error) => Kind::Unavailable,
+            Self::Refused(_) | Self::Schema { .. } => Kind::Denied,
         }
     }
+}
+
+/// Whether a server lets nobody in for a while: it starts, stops or recovers (`cannot_connect_now`), or it has as many
+/// connections as it may have (`too_many_connections`).
+fn is_passing(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if matches!(error.code().as_deref(), Some("57P03" | "53300")))
 }
 
 /// The server did not answer, or not as it should.

@@ -17,7 +17,8 @@ pub(crate) struct PgLeases {
     pub(crate) server: SharedServer,
 }
 
-/// A holding that has ended and nobody took over is removed with the next one that is taken, a few at a time.
+/// A holding that has ended and nobody took over is removed with the next one that is taken, a few at a time. Whoever asks
+/// for one that is held draws no fence, so that nothing is written.
 const ACQUIRE: &str = "
     WITH ended AS (
         DELETE FROM lease WHERE name IN (
@@ -26,7 +27,8 @@ const ACQUIRE: &str = "
         )
     )
     INSERT INTO lease AS l (name, holder, fence, until)
-    VALUES ($1, $2, next_fence(), clock_timestamp() + $3 * interval '1 microsecond')
+    SELECT $1, $2, next_fence(), clock_timestamp() + $3 * interval '1 microsecond'
+    WHERE NOT EXISTS (SELECT 1 FROM lease WHERE name = $1 AND until > clock_timestamp())
     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, fence = next_fence(), until = excluded.until
     WHERE l.until <= clock_timestamp()
     RETURNING l.fence";

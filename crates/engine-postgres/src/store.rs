@@ -276,18 +276,23 @@ const PASSING_HEADS: &str =
      LEFT JOIN passing_topic t ON t.tenant = k.tenant AND t.topic = k.topic
      ORDER BY k.place";
 
+/// Topics are picked before anything of their logs is looked up.
 const TOPICS: &str = concat!(
     "SELECT t.topic, ",
     head_columns!(),
-    ", t.first FROM meta m, topic t",
+    ", t.first FROM meta m, (
+        SELECT * FROM topic
+        WHERE tenant = $1 AND topic >= $2 AND topic < $2 || chr(1114111) AND topic > coalesce($3, '')
+          AND appended AND topic > chr(2) || chr(1114111)
+        ORDER BY topic LIMIT $4
+     ) t",
     first_event!(),
-    " WHERE t.tenant = $1 AND t.topic >= $2 AND t.topic < $2 || chr(1114111) AND ($3::text IS NULL OR t.topic > $3)
-        AND t.appended AND t.topic > chr(2) || chr(1114111)
-      ORDER BY t.topic LIMIT $4"
+    " ORDER BY t.topic"
 );
 
 /// A page and the head of one topic, as they are in one snapshot. Parameters: tenant, topic, oldest time or null, what
-/// begins (`offset`, `time`, `end`), where, how many, how many bytes. `g` has the first offset that is not too old.
+/// begins (`offset`, `time`, `end`), where, how many, how many bytes. `g` has the first offset that is not too old,
+/// `b` where the page begins; `OFFSET 0` has each looked up once, and not again for every event of the page.
 macro_rules! page {
     (begin: $begin:literal, range: $range:literal, order: $order:literal, before: $before:literal) => {
         concat!(
@@ -300,10 +305,10 @@ macro_rules! page {
             " CROSS JOIN LATERAL (
                 SELECT CASE WHEN t.life IS NULL THEN 1 WHEN $3::bigint IS NULL THEN t.first ELSE coalesce((
                     SELECT l.off FROM log l WHERE l.life = t.life AND l.off >= t.first AND l.time >= $3 ORDER BY l.off LIMIT 1
-                ), t.top + 1) END AS first
+                ), t.top + 1) END AS first OFFSET 0
              ) g CROSS JOIN LATERAL (SELECT ",
             $begin,
-            " AS begin_off) b LEFT JOIN LATERAL (
+            " AS begin_off OFFSET 0) b LEFT JOIN LATERAL (
                 SELECT * FROM (
                     SELECT r.*, ",
             $before,

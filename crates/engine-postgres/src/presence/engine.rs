@@ -136,16 +136,10 @@ impl Presence for PgPresence {
 
     async fn adopt(&self, tenant: &Tenant, session: &SessionId, holder: &Holder) -> Result<Vec<Adopted>, Error> {
         let mut connection = self.server.borrow(Call::Presence).await?;
-        let query = sqlx::query(
-            "WITH adopted AS (
-                UPDATE presence_seat SET holder = $3 WHERE tenant = $1 AND session = $2 RETURNING tenant, topic, member
-            )
-            SELECT m.topic, m.id, m.who, m.info, m.data, m.since FROM adopted a
-            JOIN presence_member m ON m.tenant = a.tenant AND m.topic = a.topic AND m.id = a.member ORDER BY m.topic",
-        )
-        .bind(tenant.as_str())
-        .bind(session.as_str())
-        .bind(&*holder.0);
+        let query = sqlx::query("SELECT topic, id, who, info, data, since FROM presence_adopt($1, $2, $3)")
+            .bind(tenant.as_str())
+            .bind(session.as_str())
+            .bind(&*holder.0);
         let rows = self.server.limit(query.fetch_all(&mut *connection)).await;
         Ok(connection.done(rows)?.iter().map(adopted).collect::<Result<_, _>>()?)
     }
@@ -188,6 +182,9 @@ impl Presence for PgPresence {
     async fn feed(&self, shard: u16, after: u64, limit: usize, wait: Duration) -> Result<Vec<(u64, Change)>, Error> {
         let until = Instant::now() + wait;
         loop {
+            // If a look does not see what was known of before it, a crash of the server has taken it: what comes after that
+            // is waited for, or this would look again at once, for ever.
+            let known = self.news.last(shard);
             let mut connection = self.server.borrow(Call::Presence).await?;
             let query = sqlx::query(
                 "SELECT position, change FROM presence_feed WHERE shard = $1 AND position > $2 ORDER BY position LIMIT $3",
@@ -197,7 +194,7 @@ impl Presence for PgPresence {
             .bind(i64::try_from(limit).unwrap_or(i64::MAX));
             let rows = self.server.limit(query.fetch_all(&mut *connection)).await;
             let changes: Vec<_> = connection.done(rows)?.iter().map(change).collect::<Result<_, _>>()?;
-            if !changes.is_empty() || !self.news.beyond(shard, after, until).await {
+            if !changes.is_empty() || !self.news.beyond(shard, after.max(known), until).await {
                 return Ok(changes);
             }
         }

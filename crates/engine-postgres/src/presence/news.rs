@@ -54,6 +54,11 @@ impl News {
         self.bell.ring();
     }
 
+    /// The last position that is known of; 0 if none is.
+    pub(super) fn last(&self, shard: u16) -> u64 {
+        self.last.get(usize::from(shard)).map_or(0, |last| *last.borrow())
+    }
+
     /// Waits until there is something after a position; `false` if there was nothing in time.
     pub(super) async fn beyond(&self, shard: u16, after: u64, until: Instant) -> bool {
         let Some(last) = self.last.get(usize::from(shard)) else { return false };

@@ -13,6 +13,7 @@ use crate::error::Failure;
 
 /// One statement, so that the members are exactly those of the revision. What a member weighs is about what it does on a
 /// wire; the one that is too much is read too, because it says that there are more.
+/// An id is not empty, so that a page begins in the index where the one before ended.
 pub(super) const MEMBERS: &str = "
     SELECT CASE WHEN t.life IS NULL THEN greatest(s.floor, l.floor) WHEN t.life = l.life THEN t.rev
                 ELSE greatest(t.rev, l.floor) END AS rev,
@@ -29,7 +30,7 @@ pub(super) const MEMBERS: &str = "
                        (64 + octet_length(id) + coalesce(octet_length(who), 0) + coalesce(octet_length(info), 0)
                         + coalesce(octet_length(data), 0))::bigint AS size
                 FROM presence_member
-                WHERE tenant = $2 AND topic = $3 AND ($4::text IS NULL OR id > $4) AND NOT coalesce(t.number_only, false)
+                WHERE tenant = $2 AND topic = $3 AND id > coalesce($4, '') AND NOT coalesce(t.number_only, false)
                 ORDER BY id LIMIT $5
             ) m
         ) n WHERE n.before <= $6

@@ -6,6 +6,7 @@ mod failing;
 mod keeping;
 mod logs;
 mod outbox;
+mod plans;
 mod pooler;
 mod presence;
 mod support;
