@@ -101,21 +101,31 @@ impl fmt::Display for Failure {
         } else {
             write!(f, "error {code}: {}", self.text)?;
         }
-        let mut source = self.source.as_deref().map(|error| error as &dyn Error);
-        let mut said = String::new();
-        while let Some(error) = source {
-            let text = error.to_string();
-            // Many libraries repeat what they wrap.
-            if !said.ends_with(&text) {
-                write!(f, "\n  because: {text}")?;
+        if let Some(source) = &self.source {
+            for cause in causes(&**source) {
+                write!(f, "\n  because: {cause}")?;
             }
-            (said, source) = (text, error.source());
         }
         write!(f, "\n  `fanfare explain {code}` says more")
     }
 }
 
 impl Error for Failure {}
+
+/// What an error says, and what each says that it came from.
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        // Many libraries repeat what they wrap.
+        if !causes.last().is_some_and(|said| said.ends_with(&text)) {
+            causes.push(text);
+        }
+        next = error.source();
+    }
+    causes
+}
 
 impl Code {
     /// The title of its page, after the code.

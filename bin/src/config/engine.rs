@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use fanfare_history::{embedded, memory};
+use fanfare_model::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,10 @@ pub(crate) struct EngineOptions {
     /// The directory of this node: the embedded engine's log is in `store` below it, beside that what consumers and
     /// presence keep, the key that seals resume tokens, and the development secret. Default `./data`.
     pub path: PathBuf,
+    /// For how long a start waits for an engine outside of this process that is not available yet; the log says why. Default
+    /// 30 s: both may be started at once, and a failover may be under way. What waiting does not mend, such as a wrong
+    /// password, ends the start at once.
+    pub start_patience: Duration,
     /// Limits of the memory engine, which also orders the topics that keep no history.
     pub memory: memory::Options,
     /// Limits of the embedded engine.
@@ -120,6 +125,7 @@ impl Default for EngineOptions {
         Self {
             kind: EngineKind::default(),
             path,
+            start_patience: Duration::from_secs(30),
             memory: memory::Options::default(),
             embedded,
             #[cfg(feature = "redis")]

@@ -77,11 +77,22 @@ impl Serve {
 
     async fn serve_on(self, bound: Vec<Bound>, telemetry: Metrics) -> Result<(), Failure> {
         let life = Lifecycle::new();
-        let signals = Signals::install()?;
+        let mut signals = Signals::install()?;
         let connections = open_files::connections_max(self.config.http.max_connections)?;
         let permits = Arc::new(Semaphore::new(connections as usize));
-        let roles = Roles::create(&self.config, self.dev, &life, telemetry.clone()).await?;
-        roles.learn().await?;
+        let opened = async {
+            let roles = Roles::create(&self.config, self.dev, &life, telemetry.clone()).await?;
+            roles.learn().await?;
+            Ok::<_, Failure>(roles)
+        };
+        let roles = tokio::select! {
+            roles = opened => roles?,
+            // An engine that is not there yet may be waited for.
+            signal = signals.next() => {
+                tracing::info!(signal, "stopped before it was ready");
+                return Ok(());
+            }
+        };
         roles.start();
         let (workers, hands) = Workers::start(&self.config, &bound, &roles, &life)?;
         upkeep(telemetry, &life);

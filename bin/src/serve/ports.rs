@@ -31,14 +31,14 @@ impl Listening {
         Self(bound.iter().map(|bound| (bound.name.clone(), at(bound))).collect())
     }
 
-    /// The URL of a listener that serves `what`, for a person on this machine.
-    pub(super) fn url_of(&self, what: Serves) -> Option<String> {
-        let At { address, scheme, .. } = self.0.values().find(|at| at.serves.contains(&what))?;
+    /// The name of a listener that serves `what`, and its URL for a person on this machine.
+    pub(super) fn url_of(&self, what: Serves) -> Option<(&str, String)> {
+        let (name, At { address, scheme, .. }) = self.0.iter().find(|(_, at)| at.serves.contains(&what))?;
         let mut address = *address;
         if address.ip().is_unspecified() {
             address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
-        Some(format!("{scheme}://{address}"))
+        Some((name, format!("{scheme}://{address}")))
     }
 
     /// What each listener serves, one a line.

@@ -32,6 +32,7 @@ pub(super) struct Roles {
     lent: Option<fanfare_engine_remote::hub::Hub>,
     active: Vec<Role>,
     api: Arc<fanfare_api::Options>,
+    document: fanfare_api::Document,
     sse: Arc<fanfare_gateway_sse::Options>,
     ws: Arc<fanfare_gateway_ws::Options>,
     grpc: Arc<fanfare_gateway_grpc::Options>,
@@ -82,6 +83,7 @@ impl Roles {
             lent: engines.lent,
             active: config.roles.clone(),
             api: Arc::new(config.api.clone()),
+            document: fanfare_api::Document::with(&[fanfare_gateway_sse::OPENAPI]),
             sse: Arc::new(config.sse.clone()),
             ws: Arc::new(config.ws.clone()),
             grpc: Arc::new(config.grpc.clone()),
@@ -127,7 +129,9 @@ impl Roles {
         let (mut router, mut streams) = (Router::new(), None);
         for part in serves {
             let part = match part {
-                Serves::Api if self.runs(Role::Api) => fanfare_api::router(node.clone(), Arc::clone(&self.api)),
+                Serves::Api if self.runs(Role::Api) => {
+                    fanfare_api::router(node.clone(), Arc::clone(&self.api), self.document.clone())
+                }
                 Serves::Sse if self.runs(Role::Sse) => {
                     streams.insert(fanfare_gateway_sse::Door::open(node.clone(), Arc::clone(&self.sse))).router()
                 }

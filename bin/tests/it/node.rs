@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+use fanfare_test_engines::Port;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::program::{fanfare, stderr, stdout};
@@ -24,8 +25,8 @@ pub(crate) struct Node {
 
 /// How many lines of a log wait to be asked for.
 const LOG_LINES: usize = 10_000;
-/// How long a line of the log may take to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a line of the log, or of the page of metrics, may take to come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn serve(directory: &Path) -> Command {
     let mut command = fanfare(directory);
@@ -68,6 +69,18 @@ impl Node {
         }
     }
 
+    /// Waits until the node's page of metrics has this line.
+    pub(crate) fn counts(&self, line: &str) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.get("/metrics");
+            if metrics.lines().any(|told| told == line) {
+                return;
+            }
+            assert!(Instant::now() < until, "{line} is not in {metrics}");
+        }
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -101,7 +114,11 @@ impl Drop for Node {
 #[test]
 fn a_node_serves_and_stops_at_a_signal() {
     let dir = tempfile::tempdir().unwrap();
-    let mut node = Node::start(dir.path(), &["--set", "listeners.admin.serves=['health', 'metrics', 'api', 'api']"]);
+    // Nobody else is given it when it is free.
+    let port = Port::reserve();
+    let bind = format!("listeners.admin.bind={}", port.address());
+    let serves = "listeners.admin.serves=['health', 'metrics', 'api', 'api']";
+    let mut node = Node::start(dir.path(), &["--set", &bind, "--set", serves]);
     assert!(node.get("/livez").starts_with("HTTP/1.1 200"));
     assert!(node.get("/readyz").starts_with("HTTP/1.1 200"));
     let metrics = node.get("/metrics");
@@ -115,8 +132,9 @@ fn a_node_serves_and_stops_at_a_signal() {
 #[test]
 fn a_restart_finds_its_store_and_its_port() {
     let dir = tempfile::tempdir().unwrap();
-    let mut node = Node::start(dir.path(), &[]);
-    let bind = format!("listeners.admin.bind={}", node.admin);
+    let port = Port::reserve();
+    let bind = format!("listeners.admin.bind={}", port.address());
+    let mut node = Node::start(dir.path(), &["--set", &bind]);
     node.signal(Signal::INT);
     assert_eq!(node.wait(), Some(0));
     let mut again = Node::start(dir.path(), &["--set", &bind]);
@@ -166,7 +184,10 @@ fn unfinished_publish(node: &Node, directory: &Path) -> TcpStream {
 #[test]
 fn a_second_signal_stops_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let mut node = Node::start(dir.path(), &["--set", "drain.window=1h", "--set", "api.body_timeout=1h"]);
+    let port = Port::reserve();
+    let bind = format!("listeners.admin.bind={}", port.address());
+    let mut node =
+        Node::start(dir.path(), &["--set", &bind, "--set", "drain.window=1h", "--set", "api.body_timeout=1h"]);
     let _open = unfinished_publish(&node, dir.path());
     node.signal(Signal::TERM);
     // It drains when it accepts no more.

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use fanfare_test_engines::Port;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -208,18 +209,21 @@ impl Drop for Follower {
 #[test]
 fn followers_come_back_by_themselves_after_a_restart_and_miss_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mut node = Node::start(dir.path(), &["--set", "drain.window=200ms"]);
+    // Nobody else is given it while the node is down.
+    let port = Port::reserve();
+    let public = format!("listeners.public.bind={}", port.address());
+    let set = ["--set", &public, "--set", "drain.window=200ms"];
+    let mut node = Node::start(dir.path(), &set);
     let mut followers = [Follower::start(dir.path(), &node, "sse"), Follower::start(dir.path(), &node, "ws")];
     run(dir.path(), &node, &["publish", "news", "1", "--json"]);
     for follower in &mut followers {
         assert_eq!(follower.next()["offset"], 1);
     }
-    let public = format!("listeners.public.bind={}", node.public);
     for (round, signal) in [Signal::TERM, Signal::KILL].into_iter().enumerate() {
         node.signal(signal);
         let code = node.wait();
         assert_eq!(code, if signal == Signal::TERM { Some(0) } else { None }, "all clients were sent away in time");
-        node = Node::start(dir.path(), &["--set", &public, "--set", "drain.window=200ms"]);
+        node = Node::start(dir.path(), &set);
         run(dir.path(), &node, &["publish", "news", "again", "--name", "restart"]);
         for follower in &mut followers {
             let event = follower.next();

@@ -14,6 +14,12 @@ pub enum Error {
     /// No server could be reached within the time.
     #[error("no server of `engine.nats.urls` can be reached: is one running, and may it be reached from here?")]
     Unreachable(#[source] Source),
+    /// `JetStream` does not answer, which may pass: a cluster that has just been started has no leader yet.
+    #[error(
+        "JetStream does not answer at the NATS server; start it with `jetstream {{}}` in its configuration, allow it for \
+         this account, see that most servers of a cluster are up, and that engine.nats.domain is right if it is set"
+    )]
+    Unready(#[source] Source),
     /// The servers are there and cannot be used as they are; the text says what to change there.
     #[error("{0}")]
     Unfit(String),
@@ -23,8 +29,8 @@ impl Error {
     /// What the caller can do.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Configuration(_) => Kind::Invalid,
-            Self::Unreachable(_) | Self::Unfit(_) => Kind::Unavailable,
+            Self::Configuration(_) | Self::Unfit(_) => Kind::Invalid,
+            Self::Unreachable(_) | Self::Unready(_) => Kind::Unavailable,
         }
     }
 }

@@ -119,9 +119,9 @@ impl Link {
                 life.spawn(TaskKind::Background, "nats-streams", settle(Arc::downgrade(&link), watched, end));
                 Ok(link)
             }
+            Err(fault) if passes(&fault) => Err(Error::Unready(fault.into())),
             Err(fault) => Err(Error::Unfit(format!(
-                "JetStream does not answer at the NATS server ({fault}); start it with `jetstream {{}}` in its \
-                 configuration, allow it for this account, and see that most servers of a cluster are up"
+                "JetStream cannot be used at the NATS server ({fault}); allow it for the account of this node"
             ))),
         }
     }

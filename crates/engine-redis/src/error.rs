@@ -9,7 +9,7 @@ pub enum Error {
     /// The configuration cannot be used; the text names the key and the fix.
     #[error("{0}")]
     Configuration(String),
-    /// No server could be reached within the time.
+    /// No server could be reached within the time; that may pass.
     #[error(
         "no primary of `engine.redis.urls` can be reached: is the server running, and may it be reached from here?"
     )]
@@ -23,8 +23,8 @@ impl Error {
     /// What the caller can do.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Configuration(_) => Kind::Invalid,
-            Self::Unreachable(_) | Self::Unfit(_) => Kind::Unavailable,
+            Self::Configuration(_) | Self::Unfit(_) => Kind::Invalid,
+            Self::Unreachable(_) => Kind::Unavailable,
         }
     }
 }

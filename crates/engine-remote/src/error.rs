@@ -7,10 +7,10 @@ use fanfare_model::Kind;
 #[non_exhaustive]
 pub enum Error {
     /// A value of the options is wrong: which, and the fix.
-    #[error("{0}")]
+    #[error("engine.remote.{0}")]
     Options(String),
     /// A file that the options name cannot be read.
-    #[error("{key}: {path} cannot be read; see that it exists and that this user may read it")]
+    #[error("engine.remote.{key}: {path} cannot be read; see that it exists and that this user may read it")]
     File {
         /// The key that names it, within the section.
         key: &'static str,
@@ -21,11 +21,20 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Nobody answers there.
-    #[error("the hub at {url} does not answer; see that it runs, and that a listener of it there serves `engine`")]
+    #[error("the hub at {url} does not answer; see that it runs, and that engine.remote.url is right")]
     Unreachable {
         /// Where it should be.
         url: String,
         /// What was tried.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Somebody answers there, and not as a hub does.
+    #[error("what answers at {url} is no hub; name the listener in engine.remote.url that serves `engine` there")]
+    NoHub {
+        /// Where it should be.
+        url: String,
+        /// What was answered.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -42,7 +51,8 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Options(_) | Self::File { .. } => Kind::Invalid,
-            Self::Unreachable { .. } => Kind::Unavailable,
+            // Also what is no hub: a proxy before it may answer in its place while it starts.
+            Self::Unreachable { .. } | Self::NoHub { .. } => Kind::Unavailable,
             Self::Denied { .. } => Kind::Denied,
         }
     }

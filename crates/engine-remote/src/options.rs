@@ -39,8 +39,6 @@ pub struct Options {
     /// Gateways: the hub must answer within this time, or the call has failed. Default 5 s: publishers are told rather than
     /// kept waiting.
     pub timeout: Duration,
-    /// Gateways: for how long a start waits for a hub that does not answer yet. Default 30 s: both may be started at once.
-    pub start_patience: Duration,
     /// Gateways: how long a broken connection waits before it is made again, at first. Doubled each time, with jitter, up to
     /// 20 times as long. Default 100 ms.
     pub reconnect_after: Duration,
@@ -64,7 +62,6 @@ impl Default for Options {
             cert_file: None,
             key_file: None,
             timeout: Duration::from_secs(5),
-            start_patience: Duration::from_secs(30),
             reconnect_after: Duration::from_millis(100),
             waiting_events_max: 8192,
             waiting_bytes_max: ByteSize::mib(16),

@@ -1,5 +1,6 @@
 //! What an engine offers to a node: each as far as it can.
 
+#[cfg(any(feature = "nats", feature = "postgres", feature = "redis", feature = "remote"))]
 use std::error::Error;
 use std::sync::Arc;
 
@@ -80,6 +81,7 @@ pub(super) fn lacks<T: ?Sized + Send + Sync + 'static>(engine: Engine, part: &st
 }
 
 /// The engine cannot be reached, or cannot be used as it is.
+#[cfg(any(feature = "nats", feature = "postgres", feature = "redis", feature = "remote"))]
 pub(super) fn unusable(engine: Engine, error: impl Error + Send + Sync + 'static) -> Failure {
     let name = engine.as_str();
     Failure::because(Code::EngineUnusable, format!("the engine `{name}` cannot be used (section engine.{name})"), error)

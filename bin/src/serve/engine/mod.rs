@@ -10,6 +10,8 @@ mod nats;
 #[cfg(test)]
 #[cfg(all(feature = "nats", feature = "postgres", feature = "redis", feature = "remote"))]
 mod offers;
+#[cfg(any(feature = "nats", feature = "postgres", feature = "redis", feature = "remote"))]
+mod patience;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -92,6 +94,10 @@ struct Backends {
 }
 
 impl Backends {
+    #[cfg_attr(
+        not(any(feature = "nats", feature = "postgres", feature = "redis", feature = "remote")),
+        expect(unused_variables, reason = "engines within the process start no tasks")
+    )]
     async fn connect(config: &Config, clock: &Arc<dyn Clock>, life: &Lifecycle) -> Result<Self, Failure> {
         let parts = config.engine.parts().ok_or_else(|| {
             Failure::new(Code::ConfigWrong, "engine.composed does not say which log and which fan-out")
@@ -113,7 +119,8 @@ impl Backends {
                 Engine::Remote => remote::connect(config, life).await?,
                 #[cfg(not(all(feature = "redis", feature = "nats", feature = "postgres", feature = "remote")))]
                 absent => {
-                    let text = format!("this build has no engine `{}` (engine.kind)", absent.as_str());
+                    let name = absent.as_str();
+                    let text = format!("this build has no engine `{name}`; use one with the feature `{name}`");
                     return Err(Failure::new(Code::EngineUnusable, text));
                 }
             };

@@ -13,6 +13,7 @@ use fanfare_presence::Presence;
 use futures_util::{FutureExt as _, TryFutureExt as _};
 
 use super::backend::{Backend, Opening, unusable};
+use super::patience::patiently;
 use crate::config::{Config, Engine};
 use crate::failure::Failure;
 
@@ -26,8 +27,8 @@ pub(super) async fn connect(
     clock: &Arc<dyn Clock>,
     life: &Lifecycle,
 ) -> Result<Box<dyn Backend>, Failure> {
-    let connected = engine::Engine::connect(&config.engine.nats, Arc::clone(clock), life).await;
-    let engine = connected.map_err(failed)?;
+    let connect = || engine::Engine::connect(&config.engine.nats, Arc::clone(clock), life);
+    let engine = patiently(Engine::Nats, config.engine.start_patience.get(), engine::Error::kind, connect).await?;
     Ok(Box::new(Nats { engine, consumers: config.consumers.clone() }))
 }
 

@@ -10,9 +10,11 @@ use fanfare_history::{Announce, Capabilities, Log};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::Clock;
 use fanfare_presence::Presence;
+use futures_util::FutureExt as _;
 
-use super::backend::{Backend, Opening, TakeOver, opened, unusable};
+use super::backend::{Backend, Opening, TakeOver, opened};
 use super::kept::Deaf;
+use super::patience::patiently;
 use crate::config::{Config, Engine};
 use crate::failure::Failure;
 
@@ -26,8 +28,8 @@ pub(super) async fn connect(
     clock: &Arc<dyn Clock>,
     life: &Lifecycle,
 ) -> Result<Box<dyn Backend>, Failure> {
-    let connected = Box::pin(engine::Engine::connect(&config.engine.redis, Arc::clone(clock), life)).await;
-    let engine = connected.map_err(|error| unusable(Engine::Redis, error))?;
+    let connect = || engine::Engine::connect(&config.engine.redis, Arc::clone(clock), life).boxed();
+    let engine = patiently(Engine::Redis, config.engine.start_patience.get(), engine::Error::kind, connect).await?;
     Ok(Box::new(Redis { engine, consumers: config.consumers.clone() }))
 }
 

@@ -10,16 +10,19 @@ use fanfare_engine_remote::hub::{Followers, Offer};
 use fanfare_history::{Announce, Capabilities, Log};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_presence::Presence;
+use futures_util::FutureExt as _;
 
 use super::backend::{Backend, Opening, opened, unusable};
+use super::patience::patiently;
 use crate::config::{Config, Engine, EngineKind};
 use crate::failure::Failure;
 
 pub(super) struct Remote(Arc<engine::Engine>);
 
 pub(super) async fn connect(config: &Config, life: &Lifecycle) -> Result<Box<dyn Backend>, Failure> {
-    let connected = engine::Engine::connect(&config.engine.remote, life).await;
-    Ok(Box::new(Remote(connected.map_err(|error| unusable(Engine::Remote, error))?)))
+    let connect = || engine::Engine::connect(&config.engine.remote, life).boxed();
+    let engine = patiently(Engine::Remote, config.engine.start_patience.get(), engine::Error::kind, connect).await?;
+    Ok(Box::new(Remote(engine)))
 }
 
 impl Backend for Remote {

@@ -45,7 +45,7 @@ async fn a_node_that_starts_waits_for_a_server_that_is_away() {
         server.restart().await;
     }
     let urls = there().map(Nats::url).collect();
-    let engine = engine(Options { replicas: 3, timeout: Duration::from_secs(20), ..options(urls, "away") }).await;
+    let engine = engine(Options { replicas: 3, timeout: Duration::from_secs(60), ..options(urls, "away") }).await;
     let mut leases = engine.leases();
     let early = tokio::time::timeout(std::time::Duration::from_secs(1), &mut leases).await;
     assert!(early.is_err(), "two servers are there and three needed: {:?}", early.map(|leases| leases.map(drop)));
@@ -57,15 +57,14 @@ async fn a_node_that_starts_waits_for_a_server_that_is_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_server_is_said_to_be_unavailable_in_time() {
     let server = Nats::start().await;
-    let quick = Options { timeout: Duration::from_secs(1), ..options(vec![server.url()], "quick") };
+    let quick = Options { timeout: Duration::from_secs(3), ..options(vec![server.url()], "quick") };
     let node = Node::start(&quick).await;
     let a = topic("a");
     let mut listener = node.listen(&a, StartFrom::Start).await;
     node.publish(&a, 1).await;
     server.pause();
-    let since = std::time::Instant::now();
-    node.refused(&a, 2).await;
-    assert!(since.elapsed() < std::time::Duration::from_secs(5), "{:?}", since.elapsed());
+    let refused = tokio::time::timeout(std::time::Duration::from_secs(20), node.refused(&a, 2)).await;
+    refused.expect("it fails in time");
     server.resume();
     // Under the same id: stored once, whatever became of the first.
     node.publish(&a, 2).await;

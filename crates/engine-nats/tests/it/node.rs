@@ -15,7 +15,7 @@ use fanfare_model::{
 };
 
 /// How long anything may take in a test.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn topic(name: &str) -> TopicKey {
     TopicKey::new(Tenant::default(), Topic::new(name).expect("a valid topic"))

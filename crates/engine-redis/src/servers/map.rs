@@ -78,7 +78,10 @@ impl Source {
                 let role: Vec<Value> = redis::cmd("ROLE").query_async(&mut connection).await?;
                 match role.first() {
                     Some(Value::BulkString(role)) if role == b"master" => Ok(Map::single(address)),
-                    _ => Err((redis::ErrorKind::Io, "the server is a replica").into()),
+                    _ => {
+                        Err((redis::ErrorKind::Io, "the server is a replica; name its primary in engine.redis.urls")
+                            .into())
+                    }
                 }
             }
             Mode::Sentinel => {

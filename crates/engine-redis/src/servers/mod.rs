@@ -328,7 +328,9 @@ fn unfit(error: &RedisError, mode: Mode) -> Error {
             "the server is none of those that engine.redis.mode speaks of ({said}); name Sentinels or nodes of a Cluster in \
              engine.redis.urls, or set mode = \"standalone\""
         ),
-        _ => said,
+        _ => format!(
+            "the server refuses this node ({said}); check user, password and the number of the database in engine.redis.urls"
+        ),
     })
 }
 

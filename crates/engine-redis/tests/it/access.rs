@@ -1,6 +1,5 @@
 //! TLS with an authority of one's own, and a user that may do what is needed and nothing else.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,8 +7,8 @@ use fanfare_auth::Secret;
 use fanfare_engine_redis::{Engine, Options};
 use fanfare_lifecycle::Lifecycle;
 use fanfare_model::{Duration, SystemClock};
-use fanfare_test_engines::{Redis, RedisCluster, RedisKind};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use fanfare_test_engines::{Port, Redis, RedisCluster, RedisKind};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 use crate::coordination::all_on;
@@ -17,14 +16,16 @@ use crate::reader::{Node, events, topic};
 use crate::support::{at, brokers, cluster};
 
 /// A certificate for `127.0.0.1`, its key, and the authority that vouches for it, as files.
-struct Certificate {
+pub(crate) struct Certificate {
     folder: TempDir,
 }
 
 impl Certificate {
-    fn make() -> Self {
+    pub(crate) fn make() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names are valid");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate that has the name of its issuer for one that has no other.
+        params.distinguished_name.push(DnType::CommonName, "authority");
         let issuer = KeyPair::generate().expect("a key");
         let authority = CertifiedIssuer::self_signed(params, issuer).expect("an authority");
         let key = KeyPair::generate().expect("a key");
@@ -37,7 +38,7 @@ impl Certificate {
         made
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
@@ -46,8 +47,8 @@ impl Certificate {
 async fn an_authority_of_ones_own_vouches_for_the_server() {
     let certificate = Certificate::make();
     let path = |name| certificate.file(name).display().to_string();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let (ca, crt, key, tls_port) = (path("ca"), path("crt"), path("key"), port.to_string());
+    let port = Port::reserve();
+    let (ca, crt, key, tls_port) = (path("ca"), path("crt"), path("key"), port.number().to_string());
     let settings = [
         ["--tls-port", &*tls_port],
         ["--tls-cert-file", &*crt],
@@ -56,11 +57,7 @@ async fn an_authority_of_ones_own_vouches_for_the_server() {
         ["--tls-auth-clients", "no"],
     ];
     let server = Redis::start_with(RedisKind::Redis70, settings.as_flattened()).await;
-    let encrypted = |ca_file: Option<PathBuf>| Options {
-        ca_file,
-        timeout: Duration::from_secs(1),
-        ..at(format!("rediss://127.0.0.1:{port}"))
-    };
+    let encrypted = |ca_file: Option<PathBuf>| Options { ca_file, ..at(format!("rediss://{}", port.address())) };
     let node = Node::start(&encrypted(Some(certificate.file("ca")))).await;
     let other = Node::start(&at(server.url())).await;
     let a = topic("a");
@@ -72,7 +69,8 @@ async fn an_authority_of_ones_own_vouches_for_the_server() {
     let stranger = Certificate::make();
     for ca in [None, Some(stranger.file("ca"))] {
         let life = Lifecycle::new();
-        assert!(Engine::connect(&encrypted(ca), Arc::new(SystemClock), &life).await.is_err());
+        let quick = Options { timeout: Duration::from_secs(1), ..encrypted(ca) };
+        assert!(Engine::connect(&quick, Arc::new(SystemClock), &life).await.is_err());
         life.stop();
     }
     let said = encrypted(Some(Path::new("/nowhere").to_owned()));

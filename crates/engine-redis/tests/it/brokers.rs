@@ -6,6 +6,7 @@ use fanfare_bus::contract::{Announced, Suite};
 use fanfare_bus::{Broker, Composed, composed};
 use fanfare_engine_redis::{Interest, Options};
 use fanfare_lifecycle::Lifecycle;
+use fanfare_model::Duration;
 use fanfare_test_engines::{FaultProxy, Mistreatment, Protocol, Redis, RedisCluster, RedisKind, RedisSentinel};
 
 use crate::support::{at, brokers, cluster, engine, sentinel};
@@ -51,7 +52,9 @@ async fn a_channel_for_each_partition_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sentinel_keeps_the_contract_also_with_a_replica_that_must_have_it() {
     let servers = RedisSentinel::start().await;
-    run(Options { replicas: 1, ..sentinel(&servers) }).await;
+    // Far longer than a replica needs that is there, on a busy machine as well.
+    let [replicas_timeout, timeout] = [9, 20].map(Duration::from_secs);
+    run(Options { replicas: 1, replicas_timeout, timeout, ..sentinel(&servers) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

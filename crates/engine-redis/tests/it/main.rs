@@ -3,6 +3,7 @@
 mod access;
 mod brokers;
 mod coordination;
+mod encrypted;
 mod failover;
 mod fitness;
 mod memory;

@@ -9,24 +9,20 @@ mod link;
 mod log;
 mod presence;
 
+use std::error::Error as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fanfare_bus::{Broker, Receive};
 use fanfare_cluster::Leases;
 use fanfare_consumer::Cursors;
 use fanfare_history::{Capabilities, Log};
-use fanfare_lifecycle::{Backoff, Lifecycle};
+use fanfare_lifecycle::Lifecycle;
 use fanfare_presence::Presence;
 use fanfare_proto::engine as proto;
-use tokio::time::Instant;
 use tonic::Code;
 
 use crate::{Error, Options, wire};
 use link::Link;
-
-/// How soon a hub that does not answer at the start is asked again, at first and at last: gateways may start together.
-const ASK_AGAIN: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
 
 /// A connection to the hub. Everything made of it shares one HTTP/2 connection, which is made again when it breaks; the
 /// hub's news have a stream of their own on it.
@@ -39,26 +35,11 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Connects to the hub, for which it waits [`Options::start_patience`], and learns what it can do.
+    /// Connects to the hub and learns what it can do.
     pub async fn connect(options: &Options, life: &Lifecycle) -> Result<Arc<Self>, Error> {
         options.validate().map_err(Error::Options)?;
         let link = Arc::new(Link::new(options)?);
-        let (begun, mut backoff) = (Instant::now(), ASK_AGAIN);
-        let (hello, shards) = loop {
-            match meet(&link).await {
-                Ok(met) => break met,
-                Err(status) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
-                    return Err(Error::Denied { url: link.url().to_owned() });
-                }
-                Err(status) if begun.elapsed() >= options.start_patience.get() => {
-                    return Err(Error::Unreachable { url: link.url().to_owned(), source: status.into() });
-                }
-                Err(status) => {
-                    tracing::info!(hub = link.url(), why = %status.message(), "the hub does not answer yet");
-                    tokio::time::sleep(backoff.next_wait()).await;
-                }
-            }
-        };
+        let (hello, shards) = meet(&link).await.map_err(|status| not_met(link.url(), &status))?;
         let unreachable =
             |source: wire::Malformed| Error::Unreachable { url: link.url().to_owned(), source: source.into() };
         let capabilities =
@@ -108,4 +89,23 @@ async fn meet(link: &Link) -> Result<(proto::HelloResponse, u32), tonic::Status>
     let hello = link.answer(Service::Log, link.engine().hello(request)).await?;
     let shards = link.answer(Service::Presence, link.presence().shards(proto::ShardsRequest {})).await?;
     Ok((hello, shards.shards))
+}
+
+/// Why the hub cannot be used.
+fn not_met(url: &str, status: &tonic::Status) -> Error {
+    let (url, source) = (url.to_owned(), innermost(status).into());
+    match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => Error::Denied { url },
+        Code::Internal | Code::Unimplemented => Error::NoHub { url, source },
+        _ => Error::Unreachable { url, source },
+    }
+}
+
+/// What a call failed of, without what it was wrapped in on its way.
+fn innermost(status: &tonic::Status) -> String {
+    let mut cause = status.source();
+    while let Some(deeper) = cause.and_then(|cause| cause.source()) {
+        cause = Some(deeper);
+    }
+    cause.map_or_else(|| status.message().to_owned(), ToString::to_string)
 }

@@ -15,7 +15,7 @@ use fanfare_history::Log;
 use fanfare_history::embedded::{self, EmbeddedLog};
 use fanfare_history::memory::{self, MemoryLog};
 use fanfare_lifecycle::{Lifecycle, TaskKind};
-use fanfare_model::{Clock, Duration, SystemClock};
+use fanfare_model::{Clock, SystemClock};
 use fanfare_presence::memory::MemoryPresence;
 use fanfare_test_engines::FaultProxy;
 use tempfile::TempDir;
@@ -141,7 +141,7 @@ pub(crate) async fn gateway(address: SocketAddr, life: &Lifecycle) -> Arc<Engine
     Engine::connect(&options, life).await.unwrap()
 }
 
-/// A gateway that does not wait long, behind a proxy before a hub that keeps its log in a directory.
+/// A gateway behind a proxy before a hub that keeps its log in a directory.
 pub(crate) struct Behind {
     pub(crate) hub: Option<TestHub>,
     pub(crate) proxy: FaultProxy,
@@ -153,7 +153,7 @@ pub(crate) struct Behind {
 impl Behind {
     pub(crate) async fn start(change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut options = Options { timeout: Duration::from_millis(500), ..options() };
+        let mut options = options();
         change(&mut options);
         let plan = Plan { options: options.clone(), ..Plan::of(Keeps::In(dir.path().to_owned())) };
         let hub = TestHub::start(plan).await;
