@@ -45,6 +45,7 @@ use fanfare_session::Node;
 
 use crate::operation::Operation;
 
+pub use openapi::Document;
 pub use options::Options;
 
 /// What every handler works with.
@@ -52,17 +53,22 @@ pub use options::Options;
 pub(crate) struct Api {
     pub(crate) node: Node,
     pub(crate) options: Arc<Options>,
+    pub(crate) document: Document,
 }
 
-/// The API under `/v1`, `/openapi.json` and `/docs`. All but the last two need a credential for
+/// The API under `/v1`, `/openapi.json` (which is `document`) and `/docs`. All but the last two need a credential for
 /// [`fanfare_auth::Door::Server`].
-pub fn router(node: Node, options: Arc<Options>) -> Router {
-    Operation::router(Operation::API).with_state(Api { node, options })
+pub fn router(node: Node, options: Arc<Options>, document: Document) -> Router {
+    Operation::router(Operation::API).with_state(Api { node, options, document })
 }
 
 /// `/livez` and `/readyz`. They need no credential.
 pub fn health_router(node: Node) -> Router {
-    Operation::router(Operation::HEALTH).with_state(Api { node, options: Arc::default() })
+    Operation::router(Operation::HEALTH).with_state(Api {
+        node,
+        options: Arc::default(),
+        document: Document::default(),
+    })
 }
 
 /// `/metrics`, with the text that `render` gives, in Prometheus' format. It needs no credential.
@@ -74,9 +80,4 @@ pub fn metrics_router(render: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
 /// not have. For the whole of what a listener serves, after the parts were merged.
 pub fn with_fallbacks(router: Router) -> Router {
     router.fallback(fault::no_such_path).method_not_allowed_fallback(fault::no_such_method)
-}
-
-/// The `OpenAPI` document, as JSON.
-pub fn openapi_json() -> &'static str {
-    openapi::json()
 }

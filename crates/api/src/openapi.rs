@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
-use std::sync::LazyLock;
 
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use fanfare_model::Gap;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
@@ -58,7 +60,7 @@ const PAGE: &str = include_str!("docs.html");
     security(("bearer" = [])),
     modifiers(&Common),
 )]
-struct Document;
+struct Api;
 
 /// What every operation shares.
 struct Common;
@@ -95,11 +97,43 @@ impl Modify for Common {
     }
 }
 
-static JSON: LazyLock<String> = LazyLock::new(|| Document::openapi().to_json().unwrap_or_default());
+/// The `OpenAPI` document of a node. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Document(Bytes);
 
-/// The document.
-pub(crate) fn json() -> &'static str {
-    &JSON
+impl Document {
+    /// Of this crate's routes, and of those that `others` describe: documents that are part of the program, of which the
+    /// members `tags`, `paths` and `components` count. What a part refers to may be in another.
+    pub fn with(others: &[&str]) -> Self {
+        let mut document = serde_json::to_value(Api::openapi()).expect("a document is JSON");
+        for other in others {
+            let mut other: Value = serde_json::from_str(other).expect("it was written with the program");
+            for member in ["tags", "paths", "components"] {
+                unite(&mut document[member], other[member].take());
+            }
+        }
+        Self(document.to_string().into())
+    }
+
+    /// Its text: JSON.
+    pub fn json(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Adds to `whole` what `part` has besides.
+fn unite(whole: &mut Value, part: Value) {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => {
+            for (name, part) in part {
+                unite(whole.entry(name).or_insert(Value::Null), part);
+            }
+        }
+        (Value::Array(whole), Value::Array(part)) => whole.extend(part),
+        (whole @ Value::Null, part) => *whole = part,
+        // What is there already stays.
+        _ => {}
+    }
 }
 
 /// This document
@@ -113,8 +147,8 @@ pub(crate) fn json() -> &'static str {
     security(()),
     responses((status = 200, body = serde_json::Value, description = "OpenAPI 3.1."))
 )]
-pub(crate) fn document() -> Ready<Response> {
-    ready(([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], json()).into_response())
+pub(crate) fn document(State(api): State<crate::Api>) -> Ready<Response> {
+    ready(([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], api.document.0).into_response())
 }
 
 /// A page to read this document

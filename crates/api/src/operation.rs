@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_openapi_document_names_every_route_and_no_other() {
-        let document: serde_json::Value = serde_json::from_str(openapi::json()).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(openapi::Document::with(&[]).json()).unwrap();
         let mut described: Vec<(String, String, String)> = Vec::new();
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {

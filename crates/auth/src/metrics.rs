@@ -13,8 +13,8 @@ pub const ACCEPTED: &str = "fanfare_auth_accepted_total";
 pub const TICKETS: &str = "fanfare_auth_tickets_total";
 /// Revocations, by `kind` (`token`, `user_tokens`, `block`).
 pub const REVOCATIONS: &str = "fanfare_auth_revocations_total";
-/// Fetches of the keys that issuers publish, by `outcome` (`ok`, `unreachable`, `timeout`, `status`, `too_large`,
-/// `document`).
+/// Fetches of the keys that issuers publish, by `outcome` (`ok`, `unreachable`, `certificate`, `timeout`, `status`,
+/// `too_large`, `document`).
 pub const KEY_FETCHES: &str = "fanfare_auth_key_fetches_total";
 
 /// Describes the metrics of this crate to the recorder.

@@ -64,6 +64,9 @@ pub const PATH: &str = "/v1/sse";
 pub const TICKET_PATH: &str = "/v1/sse/ticket";
 /// Where a client sees who is in a topic.
 pub const PRESENCE_PATH: &str = "/v1/sse/presence";
+/// These routes as a part of an `OpenAPI` document: its `tags`, `paths` and `components`. What it refers to and does not
+/// hold (`Event`, `Presence`, `Problem`, `TicketBody`) is in the document of the HTTP API.
+pub const OPENAPI: &str = include_str!("openapi.json");
 
 /// What leads to the streams of one worker. Cheap to clone.
 #[derive(Clone)]

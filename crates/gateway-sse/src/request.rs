@@ -23,7 +23,7 @@ use crate::wanted::Wanted;
 use crate::{answer, credential, form};
 
 /// The methods that streams are opened with.
-const STREAM_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, QUERY, OPTIONS");
+pub(crate) const STREAM_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, QUERY, OPTIONS");
 
 /// What an answer holds besides its head.
 pub(crate) enum Content {

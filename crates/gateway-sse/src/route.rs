@@ -45,3 +45,35 @@ fn whole(content: Content) -> Body {
         Content::Stream(_) => Body::empty(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::{OPENAPI, PATH, PRESENCE_PATH, TICKET_PATH};
+
+    #[test]
+    fn the_openapi_document_names_every_route_and_no_other() {
+        let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let described: BTreeMap<&str, Vec<String>> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(path, item)| (path.as_str(), item.as_object().unwrap().keys().map(|m| m.to_uppercase()).collect()))
+            .collect();
+        // OpenAPI 3.1 knows no QUERY; HEAD goes with GET, and OPTIONS is the browsers' own.
+        let served = |methods: &HeaderValue| {
+            let methods = methods.to_str().unwrap().split(", ").filter(|method| ["GET", "POST"].contains(method));
+            methods.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let expected = BTreeMap::from([
+            (PATH, served(&request::STREAM_METHODS)),
+            (TICKET_PATH, served(&ticket::METHODS)),
+            (PRESENCE_PATH, served(&presence::METHODS)),
+        ]);
+        assert_eq!(described, expected);
+    }
+}

@@ -129,7 +129,7 @@ impl TestApi {
             clock: Arc::clone(&clock) as _,
             life: Lifecycle::new(),
         };
-        let router = fanfare_api::router(node.clone(), Arc::new(options))
+        let router = fanfare_api::router(node.clone(), Arc::new(options), fanfare_api::Document::with(&[]))
             .merge(fanfare_api::health_router(node.clone()))
             .merge(fanfare_api::metrics_router(Arc::new(|| "fanfare_up 1\n".to_owned())));
         let router = fanfare_api::with_fallbacks(router);

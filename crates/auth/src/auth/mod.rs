@@ -15,7 +15,7 @@ use fanfare_model::{Clock, Timestamp};
 use tokio::sync::watch;
 
 use crate::issuer::Issuer;
-use crate::jwks::{self, KeySet};
+use crate::jwks::{Clients, KeySet};
 use crate::key_store::KeyStore;
 use crate::keys_file::KeysFile;
 use crate::options::{Anonymous, Lack, Options};
@@ -205,18 +205,18 @@ impl std::fmt::Debug for Auth {
 
 /// The issuers of validated options, by their names. An error is a sentence that names the key of the configuration.
 fn issuers(options: &Options, clock: &Arc<dyn Clock>) -> Result<HashMap<Arc<str>, Arc<Issuer>>, String> {
-    let mut client = None;
+    let mut clients = Clients::default();
     let mut issuers = HashMap::new();
     for (name, issuer) in options.each_issuer()? {
         let name: Arc<str> = Arc::from(&*name);
         let published = match &issuer.jwks {
             None => None,
             Some(jwks) => {
-                let client = match &client {
-                    Some(client) => reqwest::Client::clone(client),
-                    None => client.insert(jwks::client()?).clone(),
-                };
-                let set = KeySet::new(Arc::clone(&name), jwks.clone(), client, Arc::clone(clock), options.dev)
+                let set = clients
+                    .of(jwks)
+                    .and_then(|client| {
+                        KeySet::new(Arc::clone(&name), jwks.clone(), client, Arc::clone(clock), options.dev)
+                    })
                     .map_err(|problem| format!("auth.issuers.{name}.jwks{problem}"))?;
                 Some(Arc::new(set))
             }

@@ -103,6 +103,9 @@ impl Inner {
         if let Some(end) = principal.expires_at.filter(|end| *end <= now) {
             return Err(Refusal::new(Reason::Expired, format!("what the ticket was asked for with expired at {end}")));
         }
+        if let (Some(key), Some(issuer)) = (principal.key, self.by_name.get(&principal.issuer)) {
+            issuer.check_key(key, now)?;
+        }
         match &principal.credential {
             Credential::ApiKey { id } if self.keys.is_revoked(id) => {
                 Err(Refusal::new(Reason::Revoked, "the API key was revoked"))

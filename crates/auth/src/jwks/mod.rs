@@ -1,5 +1,6 @@
 //! Keys that an issuer publishes: fetched, kept, fetched again.
 
+mod clients;
 mod document;
 mod fetch;
 mod options;
@@ -15,7 +16,7 @@ use reqwest::{Client, Url};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use fetch::client;
+pub(crate) use clients::Clients;
 pub use options::Jwks;
 
 use crate::key::{Fingerprint, Key};

@@ -1,5 +1,7 @@
 //! Where an issuer publishes its keys, as the configuration says it.
 
+use std::path::PathBuf;
+
 use fanfare_model::{ByteSize, Duration};
 use reqwest::Url;
 use schemars::JsonSchema;
@@ -13,6 +15,9 @@ pub struct Jwks {
     /// The address, e.g. `https://id.example/.well-known/jwks.json`. No part of a token ever becomes part of it, and
     /// no redirect is followed. No default.
     pub url: String,
+    /// The certificates of authorities (PEM) that may vouch for the server at an `https` address, and no others; read at
+    /// the start. Default: those that the system trusts.
+    pub ca_file: Option<PathBuf>,
     /// How often the keys are fetched. Default 15m: so long a key that its issuer took away goes on verifying. A new
     /// key is noticed at once, by the first token that names it.
     pub refresh: Duration,
@@ -32,6 +37,7 @@ impl Default for Jwks {
     fn default() -> Self {
         Self {
             url: String::new(),
+            ca_file: None,
             refresh: Duration::from_secs(15 * 60),
             timeout: Duration::from_secs(5),
             keep: Duration::from_secs(24 * 60 * 60),
@@ -44,7 +50,10 @@ impl Default for Jwks {
 impl Jwks {
     /// Checks it. The text is the rest of a sentence that begins with its place.
     pub(crate) fn validate(&self, dev: bool) -> Result<(), String> {
-        self.address(dev)?;
+        let url = self.address(dev)?;
+        if self.ca_file.is_some() && url.scheme() != "https" {
+            return Err(".ca_file has no meaning without https; remove it, or write https in url".to_owned());
+        }
         let second = Duration::from_secs(1);
         if self.refresh < second {
             return Err(format!(".refresh is {}; it must be at least 1s", self.refresh));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use fanfare_auth::{Auth, Door, Issuer, Jwks, Options, Principal, Reason, Refusal};
+use fanfare_auth::{Auth, Door, Issuer, Jwks, Options, Principal, Reason, Refusal, TicketRequest};
 use fanfare_model::{ByteSize, Clock as _, Kind, ManualClock, SessionId, Tenant};
 use serde_json::{Value, json};
 
@@ -140,11 +140,13 @@ async fn what_a_key_signed_ends_with_the_key() {
     server.auth.admit(Door::Client, &resume).await.unwrap();
     provider.answer(Answer::Keys(set(&[&new])));
     server.later();
+    let ticket = server.auth.ticket(TicketRequest { principal, origin: None, topics: None }).unwrap().text;
     assert_eq!(server.reason(&SigningKey::ed25519("nobody")).await, Some(Reason::UnknownKey));
     for (door, credential) in [(Door::Server, &backend), (Door::Client, &resume)] {
         let refusal = server.auth.admit(door, credential).await.unwrap_err();
         assert_eq!(refusal.reason(), Reason::UnknownKey, "{door:?}");
     }
+    assert_eq!(server.auth.redeem(Door::Client, &ticket, None).unwrap_err().reason(), Reason::UnknownKey);
 }
 
 #[tokio::test]
@@ -391,6 +393,11 @@ fn what_the_configuration_may_not_say() {
     let jwks = |change: Jwks| Issuer { jwks: Some(change), ..Issuer::default() };
     let named = || Jwks { url: good.to_owned(), ..Jwks::default() };
     let second = fanfare_model::Duration::from_secs;
+    let trusting = |ca_file: std::path::PathBuf, url: &str| {
+        jwks(Jwks { url: url.to_owned(), ca_file: Some(ca_file), ..Jwks::default() })
+    };
+    let (empty, bad) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(bad.path(), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     for (issuer, parts) in [
         (issuer(String::new()), &["auth.issuers.app.jwks.url", "not an address"][..]),
         (issuer("id.example/keys".to_owned()), &["jwks.url", "not an address"]),
@@ -411,6 +418,10 @@ fn what_the_configuration_may_not_say() {
         (jwks(Jwks { timeout: second(61), ..named() }), &["jwks.timeout", "60s"]),
         (jwks(Jwks { keep: second(60), ..named() }), &["jwks.keep", "refresh"]),
         (jwks(Jwks { bytes_max: ByteSize(0), ..named() }), &["jwks.bytes_max"]),
+        (trusting("/nowhere/ca.pem".into(), good), &["jwks.ca_file", "/nowhere/ca.pem", "cannot be read"]),
+        (trusting(empty.path().into(), good), &["jwks.ca_file", "holds no certificates"]),
+        (trusting(bad.path().into(), good), &["jwks.ca_file", "no certificate"]),
+        (trusting(empty.path().into(), "http://127.0.0.1/keys"), &["jwks.ca_file", "https"]),
         (
             Issuer { algorithms: vec![fanfare_auth::Algorithm::HS256], ..issuer(good.to_owned()) },
             &["HS256", "no key is of its type"],

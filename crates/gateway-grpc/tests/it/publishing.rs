@@ -127,15 +127,15 @@ async fn only_backends_with_the_grant_publish() {
 
 #[tokio::test]
 async fn a_tenant_that_publishes_too_fast_is_told_when_to_go_on() {
-    let limits = serde_json::from_str(r#"{"tenant":{"publishes_per_second":10,"publishes_burst":2}}"#).unwrap();
+    let limits = serde_json::from_str(r#"{"tenant":{"publishes_per_second":1,"publishes_burst":30}}"#).unwrap();
     let test = node(Choices { limits, ..Choices::default() }).await;
     let mut events = test.events().await;
-    let batch = || PublishRequest { items: vec![item("a", text("x")); 2], ..PublishRequest::default() };
+    let batch = || PublishRequest { items: vec![item("a", text("x")); 30], ..PublishRequest::default() };
     events.publish(with_token(batch(), &test.server())).await.unwrap();
     let details =
         refused(events.publish(with_token(batch(), &test.server())).await, Code::ResourceExhausted, "rate_limited");
     let wait = details.retry_info().unwrap().retry_delay.unwrap();
-    assert!(wait > Duration::ZERO && wait <= Duration::from_millis(200), "{wait:?}");
+    assert!(wait > Duration::ZERO && wait <= Duration::from_secs(30), "{wait:?}");
 }
 
 async fn stream(test: &TestNode) -> (mpsc::Sender<PublishRequest>, Streaming<v1::PublishResponse>) {

@@ -57,7 +57,7 @@ async fn credentials_in_the_metadata_need_no_first_frame() {
 
 #[tokio::test]
 async fn whoever_does_not_say_who_it_is_is_sent_away() {
-    let grpc = Options { connect_timeout: Span::from_millis(100), unconnected_max: 1, ..Options::default() };
+    let grpc = Options { connect_timeout: Span::from_secs(3), unconnected_max: 1, ..Options::default() };
     let test = node(Choices { grpc, ..Choices::default() }).await;
     let mut silent = test.open().await;
     refused(test.open_with(None).await, Code::Unavailable, "overloaded");
@@ -206,11 +206,18 @@ async fn too_many_commands_are_refused_and_then_it_is_over() {
     let grpc = Options { commands_per_second: 1, commands_burst: 2, ..Options::default() };
     let test = node(Choices { grpc, ..Choices::default() }).await;
     let mut alice = test.connect("alice").await;
-    for _ in 0..8 {
+    for _ in 0..20 {
         alice.send(1, Some(Command::Ping(v1::Ping {}))).await;
     }
     assert!(matches!(alice.next().await, What::Pong(_)));
-    assert!(matches!(alice.next().await, What::Error(error) if error.code == "rate_limited" && error.retryable));
+    // Another on a machine that was busy for a second meanwhile.
+    let refused = loop {
+        match alice.next().await {
+            What::Pong(_) => {}
+            other => break other,
+        }
+    };
+    assert!(matches!(refused, What::Error(error) if error.code == "rate_limited" && error.retryable));
     let (verdict, status) = alice.end().await;
     assert_eq!((verdict.unwrap().code, status.code()), (4007, Code::ResourceExhausted));
 }

@@ -32,7 +32,7 @@ use tonic::{Code, Request, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct TestNode {
     pub(crate) node: Node,

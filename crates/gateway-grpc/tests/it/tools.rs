@@ -38,6 +38,7 @@ async fn what_is_served_can_be_asked() {
     let requests = tokio_stream::iter([
         ask(MessageRequest::ListServices(String::new())),
         ask(MessageRequest::FileContainingSymbol("fanfare.v1.Events.Subscribe".to_owned())),
+        ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".to_owned())),
     ]);
     let mut answers = client.server_reflection_info(requests).await.unwrap().into_inner();
     let listed = answers.message().await.unwrap().unwrap().message_response.unwrap();
@@ -49,6 +50,8 @@ async fn what_is_served_can_be_asked() {
     assert!(expected.iter().all(|name| names.contains(name)), "{names:?}");
     assert!(names.contains(&"grpc.health.v1.Health".to_owned()));
     assert!(!names.contains(&"fanfare.v1.Hooks".to_owned()), "it is the application's");
-    let found = answers.message().await.unwrap().unwrap().message_response.unwrap();
-    assert!(matches!(found, MessageResponse::FileDescriptorResponse(_)), "{found:?}");
+    for what in ["a method", "the details of a status"] {
+        let found = answers.message().await.unwrap().unwrap().message_response.unwrap();
+        assert!(matches!(found, MessageResponse::FileDescriptorResponse(_)), "{what}: {found:?}");
+    }
 }

@@ -13,9 +13,9 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use crate::server::server_with;
 
 /// Longer than anything takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long nginx waits for a sign of life; 60 s by default, to the 25 s of ours.
-const NGINX_WAITS: &str = "2s";
+const NGINX_WAITS: &str = "6s";
 const PING: Duration = Duration::from_millis(800);
 
 /// Stopped when dropped.
@@ -118,9 +118,9 @@ async fn case_44_events_pass_at_once_and_silence_does_not_end_a_stream() {
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     server.publish("a", &["at once"]).await;
     until("data: at once\n\n").await;
-    // Twice as long as nginx waits, with nothing but signs of life.
+    // Longer than nginx waits, with nothing but signs of life.
     let quiet_since = tokio::time::Instant::now();
-    while quiet_since.elapsed() < Duration::from_secs(4) {
+    while quiet_since.elapsed() < Duration::from_secs(9) {
         assert!(!until(":\n").await.contains("data:"));
     }
     server.publish("a", &["still here"]).await;
