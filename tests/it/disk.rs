@@ -2,10 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use fanfare_tests::sse::subscribe;
-use fanfare_tests::{Config, Message, Server, eventually, fresh_topic};
+use fanfare_tests::{Config, Message, PATIENCE, Server, eventually, fresh_topic};
 use tempfile::TempDir;
 
 /// A file system of a fixed size. Dropping it unmounts it.
@@ -83,7 +82,7 @@ async fn a_full_disk_refuses_publishing_and_loses_nothing() {
     let (code, text) = (failure.json()["code"].clone(), failure.text);
     assert!(code == "unavailable" || text.contains("\"unavailable\""), "{text:.300}");
     assert!(!text.contains("os error") && !text.contains("No space"), "the inner error is for the log: {text:.300}");
-    assert!(server.log().contains("No space left"), "and the log says it");
+    eventually("the log to say it", PATIENCE, async || server.log().contains("No space left").then_some(())).await;
 
     // Reading goes on: readers hold what was acknowledged, and the process lives.
     for id in &acknowledged {
@@ -97,7 +96,7 @@ async fn a_full_disk_refuses_publishing_and_loses_nothing() {
     disk.remount("size=400m");
     let api = server.api();
     let after = serde_json::json!({"topic": topic, "message": {"id": "after", "data": 1}});
-    eventually("publishing to work again", Duration::from_secs(20), || async {
+    eventually("publishing to work again", PATIENCE, || async {
         let answer = api.post("/v1/publish", &after).await;
         (answer.status.is_success() && answer.json()["results"][0]["error"].is_null()).then_some(())
     })
@@ -122,7 +121,7 @@ async fn a_read_only_directory_is_refused_at_start_with_a_sentence() {
         let mut server = Server::start(config.clone()).await;
         server.api().publish_text("kept", "kept").await;
         server.terminate();
-        server.ended(Duration::from_secs(10)).await;
+        server.ended(PATIENCE).await;
     }
     disk.remount("ro");
     let (status, text) = Server::refused(config.clone()).await;

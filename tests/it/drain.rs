@@ -1,10 +1,11 @@
 //! Stopping: readiness first, then the clients, then the log.
 
-use std::time::Duration;
-
 use fanfare_tests::sse::subscribe;
 use fanfare_tests::token::Token;
 use fanfare_tests::{Api, Config, Message, PATIENCE, Server, eventually, fresh_topic, ws};
+
+/// Seconds that nobody here waits for.
+const WINDOW: u64 = 600;
 
 /// Waits until a load balancer would look elsewhere: readiness says no, or nobody answers any more.
 async fn not_ready(server: &Server) {
@@ -41,7 +42,7 @@ async fn a_soft_stop_goes_in_order() {
         assert_eq!(events.last().expect("a goodbye").json()["reason"], "draining");
     }
     assert_eq!(socket.closed().await.1.code, Some(3001));
-    assert!(server.ended(Duration::from_secs(8)).await.success());
+    assert!(server.ended(PATIENCE).await.success());
 
     server.restart().await;
     assert_eq!(server.api().log_of(&topic).await[0]["position"], acknowledged);
@@ -49,26 +50,24 @@ async fn a_soft_stop_goes_in_order() {
 
 #[tokio::test]
 async fn a_second_signal_stops_at_once() {
-    let mut server = Server::start(Config::new().drain_over(60)).await;
+    let mut server = Server::start(Config::new().drain_over(WINDOW)).await;
     let topic = fresh_topic("drain");
     let mut streams = Vec::new();
     for _ in 0..20 {
         streams.push(subscribe(server.public(), &[&topic]).open().await);
     }
     server.api().publish(&topic, Message::json(1).with("id", "kept")).await;
-    let begun = tokio::time::Instant::now();
     server.terminate();
     not_ready(&server).await;
     server.terminate();
-    server.ended(Duration::from_secs(5)).await;
-    assert!(begun.elapsed() < Duration::from_secs(15), "after {:?}", begun.elapsed());
+    server.ended(PATIENCE).await;
     server.restart().await;
     assert_eq!(server.api().log_of(&topic).await.len(), 1);
 }
 
 #[tokio::test]
 async fn an_idle_server_stops_without_waiting_for_the_window() {
-    let mut server = Server::start(Config::new().drain_over(60)).await;
+    let mut server = Server::start(Config::new().drain_over(WINDOW)).await;
     server.terminate();
-    assert!(server.ended(Duration::from_secs(5)).await.success());
+    assert!(server.ended(PATIENCE).await.success());
 }

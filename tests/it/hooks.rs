@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use fanfare_tests::token::Token;
-use fanfare_tests::{Config, Listen, Server, Transport, docs, fresh_topic, within, ws};
+use fanfare_tests::{Config, Listen, PATIENCE, Server, Transport, docs, eventually, fresh_topic, within, ws};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -37,7 +37,9 @@ impl Application {
     fn config(&self) -> Config {
         let mut config = Config::new().set("hooks", &format!("secrets = [\"{SECRET}\"]"));
         for hook in ["connect", "subscribe", "publish", "refresh"] {
-            config = config.set(&format!("hooks.{hook}"), &format!("url = \"http://127.0.0.1:{}/\"", self.port));
+            let section = format!("hooks.{hook}");
+            config = config.set(&section, &format!("url = \"http://127.0.0.1:{}/\"", self.port));
+            config = config.set(&section, "timeout = \"30s\"");
         }
         config
     }
@@ -76,7 +78,7 @@ async fn nobody_gets_in_when_the_application_does_not_answer() {
         let refused = transport.try_listen(server.public(), &Listen::to("chat:1", Token::client().mint())).await;
         assert_eq!(refused.err().as_deref(), Some("unavailable"), "{transport}");
     }
-    assert!(server.log().contains("hook"), "the operator is told");
+    eventually("the operator to be told", PATIENCE, async || server.log().contains("hook").then_some(())).await;
     // The server door asks nobody.
     server.api().publish_text("chat:1", "still here").await;
 }

@@ -14,7 +14,7 @@ fn tail(pem: &str, bytes: usize) -> Vec<u8> {
     der[der.len() - bytes..].to_vec()
 }
 
-fn p256(kid: &str) -> Value {
+pub(crate) fn p256(kid: &str) -> Value {
     let point = tail(include_str!("../keys/p256.public.pem"), 64);
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     json!({
@@ -23,7 +23,7 @@ fn p256(kid: &str) -> Value {
     })
 }
 
-fn ed25519(kid: &str) -> Value {
+pub(crate) fn ed25519(kid: &str) -> Value {
     let key = tail(include_str!("../keys/ed25519.public.pem"), 32);
     json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": URL_SAFE_NO_PAD.encode(key)})
 }
@@ -33,10 +33,13 @@ fn put(site: &PageServer, keys: &[Value]) {
 }
 
 fn config(site: &PageServer) -> Config {
-    Config::new().set("auth.issuers.published", &format!("jwks = {{ url = \"{}/jwks.json\" }}", site.origin()))
+    Config::new().set(
+        "auth.issuers.published",
+        &format!("jwks = {{ url = \"{}/jwks.json\", timeout = \"30s\" }}", site.origin()),
+    )
 }
 
-fn signed(kid: &str, by: fn(Token) -> Token) -> String {
+pub(crate) fn signed(kid: &str, by: fn(Token) -> Token) -> String {
     let kid = kid.to_owned();
     by(Token::client().user("alice").claim("iss", "published".into())).header(|header| header.kid = Some(kid)).mint()
 }
@@ -73,9 +76,7 @@ async fn a_ticket_opens_one_stream_of_a_native_event_source() {
     let server = Server::start(Config::new().sse(&format!("allowed_origins = [\"{}\"]", page.origin()))).await;
     let topic = fresh_topic("ticket");
     let ask = json!({"user": "alice", "topics": [topic], "origin": page.origin()});
-    let made = server.api().post("/v1/tickets", &ask).await.ok();
-    let ticket = made["ticket"].as_str().expect("a ticket").to_owned();
-    let url = format!("http://{}/v1/sse?topic={topic}&ticket={ticket}", server.public());
+    let mut browser = Browser::start(page).await;
 
     // From a page of another origin it is of no use.
     let of = |ticket: &str| subscribe(server.public(), &[&topic]).token(None).query("ticket", ticket);
@@ -84,7 +85,9 @@ async fn a_ticket_opens_one_stream_of_a_native_event_source() {
     let refused = stolen.send().await.expect("an answer");
     assert!((400..500).contains(&refused.status), "{}", refused.status);
 
-    let mut browser = Browser::start(page).await;
+    let made = server.api().post("/v1/tickets", &ask).await.ok();
+    let ticket = made["ticket"].as_str().expect("a ticket").to_owned();
+    let url = format!("http://{}/v1/sse?topic={topic}&ticket={ticket}", server.public());
     browser.event_source(&url, &["message"], false).await;
     assert_eq!(browser.next().await, Observed::Open);
     server.api().publish_text(&topic, "hello").await;
@@ -147,8 +150,9 @@ async fn a_cookie_counts_only_from_an_allowed_origin() {
 async fn a_restart_lets_nobody_in_again() {
     let mut server = Server::start(Config::new()).await;
     let topic = fresh_topic("revoked");
+    let issued = token::now() - 5;
     let ask = |user: &str| {
-        let token = Token::client().user(user).claim("iat", (token::now() - 5).into());
+        let token = Token::client().user(user).claim("iat", issued.into());
         Listen::to(&topic, token.mint())
     };
     let api = server.api();

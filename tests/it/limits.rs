@@ -1,5 +1,7 @@
 //! How much a user, a tenant or an address may have and do.
 
+use std::time::Instant;
+
 use fanfare_tests::token::Token;
 use fanfare_tests::{Config, Listen, Message, Server, Transport, fresh_topic};
 use serde_json::json;
@@ -36,7 +38,7 @@ async fn a_user_publishes_so_fast_and_is_told_when_to_go_on() {
         let user = format!("user-{transport}");
         let mut listener =
             transport.listen(server.public(), &Listen::to(&topic, Token::client().user(&user).mint())).await;
-        let mut refused = 0;
+        let (mut refused, begun) = (0_u128, Instant::now());
         for _ in 0..20 {
             match listener.request(publish.clone()).await {
                 Ok(reply) => assert!(reply.get("published").is_some(), "{reply}"),
@@ -46,14 +48,16 @@ async fn a_user_publishes_so_fast_and_is_told_when_to_go_on() {
                 }
             }
         }
-        assert!((10..=15).contains(&refused), "{transport}: {refused} of 20 were refused");
+        // Five at once, and two for every second that it took: on a machine that stands still these may be all.
+        let allowed = 5 + begun.elapsed().as_millis().div_ceil(500);
+        assert!((20_u128.saturating_sub(allowed)..=15).contains(&refused), "{transport}: {refused} of 20 were refused");
     }
 }
 
 #[tokio::test]
 async fn a_tenant_has_its_limits_at_the_server_door_too() {
     let config =
-        Config::new().set("limits.tenant", "publishes_per_second = 10").set("limits.tenant", "publishes_burst = 10");
+        Config::new().set("limits.tenant", "publishes_per_second = 1").set("limits.tenant", "publishes_burst = 5");
     let server = Server::start(config).await;
     let topic = fresh_topic("limits");
     let api = server.api();
@@ -67,7 +71,7 @@ async fn a_tenant_has_its_limits_at_the_server_door_too() {
         }
         answer.ok();
     }
-    let refused = refused.expect("30 events at once are more than 10");
+    let refused = refused.expect("30 events are more than 5 at once, and one a second");
     refused.assert_problem(429, "rate_limited");
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
 }

@@ -1,11 +1,12 @@
 //! Presence as a whole: a storm of members, and a node that is killed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use fanfare_tests::token::Token;
 use fanfare_tests::ws::{self, WsClient};
-use fanfare_tests::{Config, Listen, Listener, Server, Transport, eventually, fresh_topic, percent_encode, within};
+use fanfare_tests::{
+    Config, Listen, Listener, PATIENCE, Server, Transport, eventually, fresh_topic, percent_encode, within,
+};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::{Value, json};
@@ -27,6 +28,8 @@ fn config() -> Config {
     Config::new()
         .kind("storm", "presence = { grace = \"2s\", flush = \"100ms\", members_max = 5000 }")
         .ws("unconnected_max = 1000")
+        // Most members read nothing for as long as the others come.
+        .without_pings()
 }
 
 /// Whom a watcher was told of, up to a revision that is known only in the end. Whoever comes and goes at once may not be
@@ -133,7 +136,7 @@ async fn a_storm_of_members_leaves_nobody_behind() {
             client.socket().get_ref().set_zero_linger().expect("an open socket");
         }
         for (room, last) in rooms.iter().zip(&lasts) {
-            let end = eventually(format!("{room} to be empty"), Duration::from_secs(60), async || {
+            let end = eventually(format!("{room} to be empty"), PATIENCE, async || {
                 let state = presence(&server, room).await;
                 (state["count"] == 0).then_some(state)
             })
@@ -144,7 +147,7 @@ async fn a_storm_of_members_leaves_nobody_behind() {
             assert_eq!(ledger.joined, ledger.left, "round {round}: every join has one leave");
             assert!(ledger.joined.len() >= CONNECTIONS, "round {round}: everybody was seen");
         }
-        let settled = eventually("every session to have ended", Duration::from_secs(20), async || {
+        let settled = eventually("every session to have ended", PATIENCE, async || {
             let sessions = server.api().get("/v1/sessions?limit=1").await.ok();
             (sessions["total"] == 0).then(|| server.stats().rss_bytes)
         })
@@ -169,7 +172,7 @@ async fn a_killed_node_owes_its_members_a_leave() {
         members.push(client);
     }
     let names = |events: &[Value], name: &str| events.iter().filter(|event| event["name"] == name).count();
-    eventually("five joins in the log", Duration::from_secs(20), async || {
+    eventually("five joins in the log", PATIENCE, async || {
         let log = server.api().log_of(&room).await;
         (names(&log, "fanfare.join") == 5).then_some(())
     })
@@ -178,7 +181,7 @@ async fn a_killed_node_owes_its_members_a_leave() {
         server.kill();
         server.restart().await;
     }
-    let log = eventually("the end of the story in the log", Duration::from_secs(20), async || {
+    let log = eventually("the end of the story in the log", PATIENCE, async || {
         let log = server.api().log_of(&room).await;
         (names(&log, "fanfare.vacated") >= 1).then_some(log)
     })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fanfare_tests::sse::subscribe;
 use fanfare_tests::token::Token;
 use fanfare_tests::ws::{self, Received};
-use fanfare_tests::{Api, Config, Message, Proxy, Server, eventually, fresh_topic, within};
+use fanfare_tests::{Api, Config, InTime, Message, PATIENCE, Proxy, Server, eventually, fresh_topic, within};
 use serde_json::{Value, json};
 
 const EVENTS: u64 = 3000;
@@ -17,25 +17,24 @@ const COMPANIONS: usize = 10;
 /// Above what the log keeps in memory of 24 MB of events, and far below what eleven readers would hold of them.
 const GROWTH_MAX: u64 = 64 * 1024 * 1024;
 
-/// A short stall timeout would end what these tests look at.
+/// What ends readers that stop would end what these tests look at.
 fn config() -> Config {
-    Config::new().ws("stall_timeout = \"120s\"").sse("stall_timeout = \"120s\"")
+    Config::new().lets_readers_stop()
 }
 
-/// Publishes `EVENTS` to `topic`, with keys `0..10`, while a healthy reader follows each event; the slowest delivery.
-async fn publish_beside_a_healthy_reader(server: &Server, topic: &str) -> Duration {
+/// Publishes `EVENTS` to `topic`, with keys `0..10`, while a healthy reader is given each event in time.
+async fn publish_beside_a_healthy_reader(server: &Server, topic: &str) {
     let mut healthy = ws::connect(server.public(), &Token::client().user("healthy").mint()).await;
     healthy.subscribe(topic, "now").await;
     let api = server.api().pooled();
     let filling = "x".repeat(FILLING);
-    let mut slowest = Duration::ZERO;
+    let mut deliveries = InTime::new(Duration::from_secs(2));
     for n in 1..=EVENTS {
         let begun = tokio::time::Instant::now();
         publish(&api, topic, n, &filling).await;
         assert_eq!(healthy.event().await["data"][0], n);
-        slowest = slowest.max(begun.elapsed());
+        deliveries.took(begun.elapsed());
     }
-    slowest
 }
 
 async fn publish(api: &Api, topic: &str, n: u64, filling: &str) {
@@ -59,10 +58,9 @@ async fn stall_and_resume(server: &Server, kind: &str) -> (Vec<Value>, Option<u1
     }
     proxy.stall(true);
     let before = server.stats().rss_bytes;
-    let slowest = publish_beside_a_healthy_reader(server, &topic).await;
+    publish_beside_a_healthy_reader(server, &topic).await;
     let grown = server.stats().rss_bytes.saturating_sub(before);
     assert!(grown < GROWTH_MAX, "{kind}: {EVENTS} events for stopped readers took {} KiB", grown / 1024);
-    assert!(slowest < Duration::from_secs(2), "{kind}: the slowest delivery beside it took {slowest:?}");
 
     drop(companions);
     proxy.stall(false);
@@ -120,7 +118,10 @@ async fn disconnect_ends_it_with_a_code_that_says_to_come_back() {
     assert!(gaps.is_empty() && numbers.len() < 3000, "{} events, {gaps:?}", numbers.len());
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "what came is a prefix");
     assert!(closed.is_none_or(|code| code == 3003), "{closed:?}");
-    assert!(server.api().metric("fanfare_sessions_ended_total", "slow").await >= 1.0);
+    eventually("the end to be counted", PATIENCE, || async {
+        (server.api().metric("fanfare_sessions_ended_total", "slow").await >= 1.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,7 +182,7 @@ async fn what_waits_for_slow_readers_is_shown_and_bounded() {
     }
     drop((ws_readers, sse_readers));
     proxy.stall(false);
-    eventually("nothing to wait any more", Duration::from_secs(30), || async {
+    eventually("nothing to wait any more", PATIENCE, || async {
         (api.metric("fanfare_output_waiting_bytes", "").await == 0.0).then_some(())
     })
     .await;

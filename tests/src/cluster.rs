@@ -60,7 +60,8 @@ impl Cluster {
     /// Starts the engine, a node for backends and two gateways.
     pub async fn start(shared: Shared, config: Config) -> Self {
         let mut engines = Engines::default();
-        let config = engines.start(shared, config).await;
+        // A node that is late with its answer is no node that is away.
+        let config = engines.start(shared, config.set("cluster", "patience = \"30s\"")).await;
         let api = Server::start(config.clone().roles(API)).await;
         let mut cluster = Self { config, engines, api, gateways: Vec::new() };
         for _ in 0..2 {

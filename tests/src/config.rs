@@ -99,10 +99,24 @@ impl Config {
         self.set("session", line)
     }
 
-    /// Sends clients away over so many seconds when the process stops.
+    /// Sends clients away over so many seconds when the process stops, and cuts none off that is slow to go.
     #[must_use]
     pub fn drain_over(self, seconds: u64) -> Self {
-        self.set("drain", &format!("window = \"{seconds}s\""))
+        self.set("drain", &format!("window = \"{seconds}s\"")).set("drain", "grace = \"30s\"")
+    }
+
+    /// Never pings clients, so that one that does not read is not taken for gone.
+    #[must_use]
+    pub fn without_pings(self) -> Self {
+        self.session("ping_interval = \"0s\"")
+    }
+
+    /// Ends no session whose client does not read, however long that takes: neither the node does, nor the kernel.
+    #[must_use]
+    pub fn lets_readers_stop(self) -> Self {
+        let stall = "stall_timeout = \"1h\"";
+        let node = self.without_pings().sse(stall).ws(stall).set("grpc", stall);
+        node.set("http", "tcp_user_timeout = \"1h\"").set("http", "h2_ping_timeout = \"1h\"")
     }
 
     /// Lets in clients without a token, for those that cannot show one (a browser's `EventSource`).

@@ -13,10 +13,15 @@ use tonic::{Code, Request, Status, Streaming};
 
 use crate::frames;
 
-/// A connection to `to`.
+/// A connection to `to`, which must succeed.
 pub async fn channel(to: SocketAddr) -> Channel {
+    try_channel(to).await.expect("the server accepts")
+}
+
+/// A connection to `to`; a failure as tonic shows one of a later call.
+async fn try_channel(to: SocketAddr) -> Result<Channel, Status> {
     let endpoint = Endpoint::from_shared(format!("http://{to}")).expect("an address is a URI");
-    endpoint.connect().await.expect("the server accepts")
+    endpoint.connect().await.map_err(|error| Status::unavailable(error.to_string()))
 }
 
 /// A request with a credential.
@@ -27,11 +32,15 @@ pub fn with_token<T>(message: T, token: &str) -> Request<T> {
     request
 }
 
-/// The stable code in a status's details.
+/// The stable code in a status's details, which must be there.
 pub fn code_of(status: &Status) -> String {
+    try_code_of(status).unwrap_or_else(|| panic!("{status:?} has no ErrorInfo"))
+}
+
+/// The same; `None` if the status does not come from the server but from the way to it.
+pub(crate) fn try_code_of(status: &Status) -> Option<String> {
     use tonic_types::StatusExt as _;
-    let info = status.get_details_error_info();
-    info.unwrap_or_else(|| panic!("{status:?} has no ErrorInfo")).reason
+    Some(status.get_details_error_info()?.reason)
 }
 
 /// A stream of frames, one way or both.
@@ -47,25 +56,16 @@ pub struct Ended(pub Status);
 
 impl Frames {
     /// Opens a session; the token goes into `connect`, not here.
-    pub async fn session(to: SocketAddr) -> Self {
-        Self::session_with(to, None).await.expect("a stream opens")
-    }
-
-    /// Opens a session with a credential in the metadata.
-    pub async fn session_with(to: SocketAddr, token: Option<&str>) -> Result<Self, Status> {
+    pub async fn session(to: SocketAddr) -> Result<Self, Status> {
         let (requests, inbox) = mpsc::channel(64);
-        let stream = tokio_stream::wrappers::ReceiverStream::new(inbox);
-        let request = match token {
-            Some(token) => with_token(stream, token),
-            None => Request::new(stream),
-        };
-        let replies = SessionClient::new(channel(to).await).open(request).await?.into_inner();
+        let request = Request::new(tokio_stream::wrappers::ReceiverStream::new(inbox));
+        let replies = SessionClient::new(try_channel(to).await?).open(request).await?.into_inner();
         Ok(Self { requests: Some(requests), replies })
     }
 
     /// Subscribes without a session.
     pub async fn subscribe(to: SocketAddr, token: &str, request: SubscribeRequest) -> Result<Self, Status> {
-        let replies = EventsClient::new(channel(to).await)
+        let replies = EventsClient::new(try_channel(to).await?)
             .max_decoding_message_size(64 << 20)
             .subscribe(with_token(request, token))
             .await?

@@ -44,7 +44,7 @@ pub use kernel::unacknowledged;
 pub use log::LogCapture;
 pub use page::PageServer;
 pub use parser::{SseEvent, SseParser};
-pub use patience::{PATIENCE, eventually, within};
+pub use patience::{InTime, PATIENCE, eventually, within};
 pub use process::ProcessStats;
 pub use proxy::{Cut, Proxy};
 pub use raw_ws::{Frame, RawWs};

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -12,12 +13,15 @@ const SHOWN_LINES_MAX: usize = 120;
 #[derive(Clone, Default)]
 pub struct LogCapture {
     lines: Arc<Mutex<Vec<String>>>,
+    /// How many streams are still read.
+    streams: Arc<AtomicUsize>,
 }
 
 impl LogCapture {
     /// Reads `stream` to its end on a thread of its own.
     pub fn follow(&self, stream: impl Read + Send + 'static) {
-        let lines = Arc::clone(&self.lines);
+        let (lines, streams) = (Arc::clone(&self.lines), Arc::clone(&self.streams));
+        streams.fetch_add(1, Ordering::Release);
         std::thread::spawn(move || {
             let mut reader = BufReader::new(stream);
             let mut line = Vec::new();
@@ -25,7 +29,13 @@ impl LogCapture {
                 lines.lock().push(String::from_utf8_lossy(&line).trim_end().to_owned());
                 line.clear();
             }
+            streams.fetch_sub(1, Ordering::Release);
         });
+    }
+
+    /// Whether everything is here: every stream has ended, which may be a moment after the process has.
+    pub fn is_whole(&self) -> bool {
+        self.streams.load(Ordering::Acquire) == 0
     }
 
     /// Whether a line contains `text`.

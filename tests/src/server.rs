@@ -46,7 +46,8 @@ impl Server {
         let mut child = spawn(&config, dir.path(), ANY_PORT, ANY_PORT, &log);
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = child.try_wait().expect("our own child") {
+            // What it said last is in the pipe for a moment longer.
+            if let Some(status) = child.try_wait().expect("our own child").filter(|_| log.is_whole()) {
                 return (status, log.text());
             }
             if tokio::time::Instant::now() > until {

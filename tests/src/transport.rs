@@ -119,7 +119,7 @@ impl Transport {
         listener.unwrap_or_else(|code| panic!("{self} was refused: {code}"))
     }
 
-    /// Listens, or the code of the refusal.
+    /// Listens, or the code of the refusal, or in words what went wrong on the way to the server.
     pub async fn try_listen(self, to: SocketAddr, ask: &Listen) -> Result<Listener, String> {
         match self {
             Self::Sse => self.over_sse(to, ask).await,
@@ -130,14 +130,14 @@ impl Transport {
                     presence: ask.presence,
                     ..v1::SubscribeRequest::default()
                 };
-                let frames = Frames::subscribe(to, &ask.token, request).await.map_err(|s| grpc::code_of(&s))?;
+                let frames = Frames::subscribe(to, &ask.token, request).await.map_err(|status| code(&status))?;
                 Ok(self.listener(Line::Grpc(Box::new(frames))))
             }
             Self::WsJson | Self::WsProto | Self::GrpcSession => {
                 let line = match self {
-                    Self::WsJson => Line::Ws(Box::new(ws::handshake(to, &[]).await.expect("a handshake").0)),
-                    Self::WsProto => Line::Ws(Box::new(ws::handshake_proto(to).await)),
-                    _ => Line::Grpc(Box::new(Frames::session(to).await)),
+                    Self::WsJson => Line::Ws(Box::new(ws::handshake(to, &[]).await.map_err(in_words)?.0)),
+                    Self::WsProto => Line::Ws(Box::new(ws::handshake_proto(to).await.map_err(in_words)?)),
+                    _ => Line::Grpc(Box::new(Frames::session(to).await.map_err(|status| code(&status))?)),
                 };
                 let mut listener = self.listener(line);
                 listener.converse(ask).await?;
@@ -153,10 +153,11 @@ impl Transport {
         if ask.presence {
             request = request.query("presence", "1");
         }
-        let response = request.send().await.expect("the server answers");
+        let response = request.send().await.map_err(in_words)?;
         if response.status != 200 {
-            let problem: Value = serde_json::from_str(&response.text().await.expect("a body")).expect("a problem");
-            return Err(problem["code"].as_str().expect("a code").to_owned());
+            let text = response.text().await.map_err(in_words)?;
+            let problem: Value = serde_json::from_str(&text).unwrap_or_default();
+            return Err(problem["code"].as_str().map_or(text, str::to_owned));
         }
         Ok(self.listener(Line::Sse(Box::new(EventStream::of(response)))))
     }
@@ -294,6 +295,15 @@ impl Listener {
             }
         }
     }
+}
+
+fn in_words(error: impl fmt::Display) -> String {
+    error.to_string()
+}
+
+/// The server's code, or what stands before the server says.
+fn code(status: &tonic::Status) -> String {
+    grpc::try_code_of(status).unwrap_or_else(|| status.to_string())
 }
 
 /// A stream's event in the form of a frame.

@@ -62,13 +62,8 @@ pub async fn handshake(to: SocketAddr, headers: &[(&str, &str)]) -> Result<(WsCl
     open(to, headers, Encoding::Json).await
 }
 
-/// The same for the subprotocol in protobuf, which must succeed.
-pub async fn handshake_proto(to: SocketAddr) -> WsClient {
-    try_handshake_proto(to).await.expect("a handshake")
-}
-
-/// The same, which may fail.
-pub async fn try_handshake_proto(to: SocketAddr) -> Result<WsClient, Error> {
+/// The same for the subprotocol in protobuf.
+pub async fn handshake_proto(to: SocketAddr) -> Result<WsClient, Error> {
     Ok(open(to, &[], Encoding::Proto).await?.0)
 }
 

@@ -23,6 +23,7 @@ mod redis;
 mod scratch;
 
 pub use nats::{Nats, NatsCluster};
+pub use ports::Port;
 pub use postgres::Postgres;
 pub use proxy::{Cut, FaultProxy, Mistreatment, Protocol};
 pub use redis::{Redis, RedisCluster, RedisKind, RedisSentinel};

@@ -15,14 +15,18 @@ const COUNT: u16 = 9_000;
 
 /// A port of 127.0.0.1 that nobody else is given while this lives.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     _lock: File,
 }
 
 impl Port {
     /// Reserves one.
-    pub(crate) fn reserve() -> Self {
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn reserve() -> Self {
         // Processes begin at different places, so that they seldom try each other's.
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let begin = u16::try_from(std::process::id() % u32::from(COUNT)).expect("COUNT is a u16");
@@ -40,12 +44,12 @@ impl Port {
     }
 
     /// Its number.
-    pub(crate) fn number(&self) -> u16 {
+    pub fn number(&self) -> u16 {
         self.number
     }
 
     /// Its address.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.number))
     }
 }

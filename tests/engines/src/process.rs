@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::patience::eventually;
+use crate::patience::{PATIENCE, eventually};
 use crate::program::Program;
 
 /// The end of a log that is shown when a server does not come up, bytes.
 const SHOWN_MAX: usize = 8 * 1024;
 
-/// How long processes that were killed may take to be gone, or those that were stopped to stand still.
-const GOING_MAX: Duration = Duration::from_secs(5);
+/// How long processes that were killed may take to be gone, or those that were stopped to stand still. The kernel does
+/// either at once, unless they wait for a disk.
+const GOING_MAX: Duration = Duration::from_secs(60);
 
 /// How to start a server, and the process if it runs.
 #[derive(Debug)]
@@ -100,9 +101,13 @@ impl Process {
     /// `kill -9`, and waits until it is gone. Nothing if it is gone already. Its children go with it: `PostgreSQL` has
     /// one for every connection, and they would hold on to its memory and answer for a moment longer.
     pub(crate) fn kill(&self) {
-        let children = self.pid().map(children).unwrap_or_default();
+        let Some(pid) = self.pid() else { return };
+        let until = Instant::now() + GOING_MAX;
+        // It makes no more children while it is stopped. An error here and below means that it has ended by itself.
+        let _ = kill_process(pid, Signal::STOP);
+        until_so(until, || stands_still(pid));
+        let children = children(pid);
         if let Some(mut child) = self.child.lock().take() {
-            // An error here and below means that it has ended by itself.
             let _ = child.kill();
             child.wait().expect("our own child");
         }
@@ -110,10 +115,7 @@ impl Process {
             let _ = kill_process(*child, Signal::KILL);
         }
         // They are not ours to wait for; a server that is started while one lives finds its memory in use.
-        let until = Instant::now() + GOING_MAX;
-        while children.iter().any(|child| lives(*child)) && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        until_so(until, || !children.iter().any(|child| lives(*child)));
     }
 
     /// Sends `signal` and waits until the process has ended. Nothing if it is gone already.
@@ -139,10 +141,7 @@ impl Process {
         // A signal reaches threads a moment after it was sent, and one that is at work finishes what it was asked.
         let until = Instant::now() + GOING_MAX;
         for pid in self.pid().into_iter().flat_map(|pid| children(pid).into_iter().chain([pid])) {
-            while !stands_still(pid) {
-                assert!(Instant::now() < until, "{} does not stop", self.name);
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            assert!(until_so(until, || stands_still(pid)), "{} does not stop", self.name);
         }
     }
 
@@ -180,6 +179,17 @@ impl Drop for Process {
     }
 }
 
+/// Waits until something is so; whether it is, when the time is over.
+fn until_so(until: Instant, is_so: impl Fn() -> bool) -> bool {
+    while !is_so() {
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
 /// Whether a process runs: one that has ended and is not yet waited for by its parent does not.
 fn lives(pid: Pid) -> bool {
     state(Path::new(&format!("/proc/{}", pid.as_raw_nonzero()))).is_some_and(|state| !matches!(state, 'Z' | 'X'))
@@ -215,12 +225,14 @@ fn outliving_nobody(user: Option<&str>) -> Command {
     command
 }
 
-/// Runs a program to its end, as `user` if one is given; panics with what it printed if it fails.
+/// Runs a program to its end, as `user` if one is given; panics with what it printed if it fails, or does not end within
+/// [`PATIENCE`].
 pub(crate) async fn run(user: Option<&'static str>, program: Program, arguments: &[&str]) -> String {
     let mut command = outliving_nobody(user);
     command.arg(program.path()).args(arguments).current_dir("/");
-    let output = tokio::process::Command::from(command).kill_on_drop(true).stdin(Stdio::null()).output().await;
-    let output = output.expect("setpriv starts");
+    let output = tokio::process::Command::from(command).kill_on_drop(true).stdin(Stdio::null()).output();
+    let output = tokio::time::timeout(PATIENCE, output).await;
+    let output = output.unwrap_or_else(|_| panic!("{program:?} {arguments:?} does not end")).expect("setpriv starts");
     assert!(
         output.status.success(),
         "{program:?} {arguments:?} ended with {} (signal {:?}): {}{}",

@@ -3,18 +3,17 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use fanfare_tests::{Api, Listen, Transport, binary, eventually, fresh_topic};
+use fanfare_tests::{Api, Listen, PATIENCE, Transport, binary, eventually, fresh_topic};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// The script; stopped as by Ctrl-C when dropped.
+/// The script; stopped when dropped. Not as by Ctrl-C: a shell ignores that if whoever started the tests did.
 struct Script(Child);
 
 impl Drop for Script {
     fn drop(&mut self) {
-        let _ = kill_process(pid(self.0.id()), Signal::INT);
+        let _ = kill_process(pid(self.0.id()), Signal::TERM);
         let _ = self.0.wait();
     }
 }
@@ -23,10 +22,13 @@ fn pid(id: u32) -> Pid {
     i32::try_from(id).ok().and_then(Pid::from_raw).expect("a pid")
 }
 
-/// An address that nobody listens on. Somebody else may take it before we do; then the script says so and fails.
+/// An address that nobody listens on, of the ports that the kernel gives to nobody who asks for any, so that no other test
+/// takes it before the script does.
 fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket has an address")
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("Linux has /proc");
+    let first = range.split_whitespace().next().and_then(|port| port.parse().ok()).expect("the first port");
+    let bound = (0..1000).find_map(|_| TcpListener::bind(("127.0.0.1", rand::random_range(first / 2..first))).ok());
+    bound.and_then(|listener| listener.local_addr().ok()).expect("a free port")
 }
 
 #[tokio::test]
@@ -44,7 +46,7 @@ async fn clients_of_a_killed_gateway_go_on_with_another() {
             .spawn()
             .expect("the script starts"),
     );
-    let state: Value = eventually("the cluster to be ready", Duration::from_secs(60), || {
+    let state: Value = eventually("the cluster to be ready", PATIENCE * 2, || {
         assert!(script.0.try_wait().expect("our own child").is_none(), "dev/cluster has ended");
         let written = std::fs::read(&state).ok();
         std::future::ready(written.and_then(|text| serde_json::from_slice(&text).ok()))
@@ -71,7 +73,7 @@ async fn clients_of_a_killed_gateway_go_on_with_another() {
     for (transport, _, position) in readers {
         // Until the balancer has noticed, it may lead to the dead gateway.
         let ask = Listen { from: position, ..ask.clone() };
-        let mut reader = eventually(format!("{transport} to be let in again"), Duration::from_secs(20), async || {
+        let mut reader = eventually(format!("{transport} to be let in again"), PATIENCE, async || {
             transport.try_listen(clients, &ask).await.ok()
         })
         .await;

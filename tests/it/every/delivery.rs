@@ -1,9 +1,7 @@
 //! Order, resume, gaps, slow readers, drain.
 
-use std::time::Duration;
-
 use fanfare_tests::token::Token;
-use fanfare_tests::{Config, Heard, Listen, Message, Proxy, Server, Transport, fresh_topic};
+use fanfare_tests::{Config, Heard, Listen, Message, PATIENCE, Proxy, Server, Transport, fresh_topic};
 use serde_json::{Value, json};
 
 use super::over_every_transport;
@@ -71,11 +69,7 @@ async fn what_is_gone_is_told(transport: Transport) {
 /// Promise 6: one that stops reading costs the others nothing, and gets everything when it reads again.
 async fn a_reader_that_stops_gets_everything_later(transport: Transport) {
     const EVENTS: u64 = 1000;
-    let config = Config::new()
-        .ws("stall_timeout = \"120s\"")
-        .sse("stall_timeout = \"120s\"")
-        .set("grpc", "stall_timeout = \"120s\"");
-    let server = Server::start(config).await;
+    let server = Server::start(Config::new().lets_readers_stop()).await;
     let topic = fresh_topic("slow");
     let proxy = Proxy::start(server.public()).await;
     let mut slow = transport.listen(proxy.address(), &Listen::to(&topic, token())).await;
@@ -103,7 +97,7 @@ async fn a_node_that_stops_says_so(transport: Transport) {
     assert_eq!((&verdict["code"], &verdict["reconnect"]), (&json!(3001), &json!(true)), "{transport}: {verdict}");
     assert!(verdict["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0), "{verdict}");
     drop(listener);
-    assert!(server.ended(Duration::from_secs(8)).await.success());
+    assert!(server.ended(PATIENCE).await.success());
 }
 
 over_every_transport!(

@@ -12,7 +12,7 @@ use fanfare_proto::v1::{
 };
 use fanfare_tests::grpc::{Frames, channel, with_token};
 use fanfare_tests::token::Token;
-use fanfare_tests::{Config, Heard, Listen, Server, Transport, frames, fresh_topic};
+use fanfare_tests::{Config, Heard, Listen, PATIENCE, Server, Transport, frames, fresh_topic};
 use serde_json::json;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -109,7 +109,7 @@ async fn health_is_told() {
     let next = watch.message().await.expect("open").expect("the change");
     assert_eq!(next.status(), ServingStatus::NotServing);
     drop((health, watch));
-    assert!(server.ended(Duration::from_secs(10)).await.success());
+    assert!(server.ended(PATIENCE).await.success());
 }
 
 #[tokio::test]

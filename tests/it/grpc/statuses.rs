@@ -8,7 +8,7 @@ use fanfare_proto::v1::tokens_client::TokensClient;
 use fanfare_proto::v1::{AckRequest, PublishRequest, PullRequest, SubscribeRequest, TopicFrom, UnblockRequest};
 use fanfare_tests::grpc::{Frames, channel, code_of, with_token};
 use fanfare_tests::token::Token;
-use fanfare_tests::{Config, Server, frames, fresh_topic};
+use fanfare_tests::{Config, PATIENCE, Server, eventually, frames, fresh_topic};
 use serde_json::json;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Code, Status};
@@ -77,6 +77,15 @@ async fn ended(server: &Server, topic: &str, token: &str, end: impl Future<Outpu
     }
 }
 
+/// Waits until so many are there.
+async fn sessions_are(server: &Server, count: u64) {
+    eventually(format!("{count} sessions"), PATIENCE, async || {
+        let sessions = server.api().get("/v1/sessions?limit=1").await.ok();
+        (sessions["total"] == count).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn every_documented_status_is_met() {
     let config = Config::new()
@@ -126,7 +135,7 @@ async fn every_documented_status_is_met() {
     let end = Box::pin(async { drop(server.api().delete("/v1/users/alice/sessions").await.ok()) });
     let status = ended(&server, &topic, &alice, end).await;
     met.meet(&status, "disconnected");
-    let expiring = Token::client().user("alice").expires_in(2).mint();
+    let expiring = Token::client().user("alice").expires_in(8).mint();
     met.meet(&ended(&server, &topic, &expiring, async {}).await, "token_expired");
     let bob = Token::client().user("bob").mint();
     let end =
@@ -155,6 +164,8 @@ async fn every_documented_status_is_met() {
         unknown.map(|answer: tonic::Response<UnblockRequest>| answer.into_inner()).expect_err("no such method");
     assert_eq!(status.code(), Code::Unimplemented);
 
+    // Those that have been ended have left their places.
+    sessions_are(&server, 0).await;
     let mut held = Vec::new();
     let status = loop {
         match Frames::subscribe(server.public(), &alice, subscribe(&topic)).await {
@@ -165,15 +176,11 @@ async fn every_documented_status_is_met() {
     met.meet(&status, "overloaded");
     assert_eq!(held.len(), 2);
     held.pop();
-    fanfare_tests::eventually("a place", fanfare_tests::PATIENCE, async || {
-        let sessions = server.api().get("/v1/sessions?limit=1").await.ok();
-        (sessions["total"] == 1).then_some(())
-    })
-    .await;
+    sessions_are(&server, 1).await;
     let terminate = async { server.terminate() };
     met.meet(&ended(&server, &topic, &alice, terminate).await, "draining");
     drop(held);
-    assert!(server.ended(fanfare_tests::PATIENCE).await.success());
+    assert!(server.ended(PATIENCE).await.success());
 
     let mut documented: BTreeSet<_> = met.documented.into_values().collect();
     // A fault of the server cannot be had on demand; that it has this status is tested beside the code.

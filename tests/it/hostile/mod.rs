@@ -5,11 +5,9 @@ mod names;
 mod slow;
 mod tokens;
 
-use std::time::Duration;
-
 use fanfare_tests::sse::{EventStream, subscribe};
 use fanfare_tests::token::Token;
-use fanfare_tests::{Server, eventually, fresh_topic, within, ws};
+use fanfare_tests::{PATIENCE, Server, eventually, fresh_topic, within, ws};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -66,19 +64,14 @@ impl Undisturbed {
     async fn check(mut self, server: &Server) {
         self.still_hear(server).await;
         let before = (self.rss_bytes / 1024, self.descriptors);
-        eventually(
-            format!("memory and sockets to return to {before:?} KiB and sockets"),
-            Duration::from_secs(20),
-            || {
-                let stats = server.stats();
-                let fits =
-                    stats.rss_bytes <= self.rss_bytes + MEMORY_SLACK && stats.descriptors <= self.descriptors + 4;
-                if !fits {
-                    eprintln!("now: {stats:?}");
-                }
-                std::future::ready(fits.then_some(()))
-            },
-        )
+        eventually(format!("memory and sockets to return to {before:?} KiB and sockets"), PATIENCE, || {
+            let stats = server.stats();
+            let fits = stats.rss_bytes <= self.rss_bytes + MEMORY_SLACK && stats.descriptors <= self.descriptors + 4;
+            if !fits {
+                eprintln!("now: {stats:?}");
+            }
+            std::future::ready(fits.then_some(()))
+        })
         .await;
         assert!(!server.log().contains("panicked"));
     }

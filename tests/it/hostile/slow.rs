@@ -1,10 +1,9 @@
 //! Clients that begin and never end: heads, bodies, handshakes and sockets that stay half open.
 
 use std::io::ErrorKind;
-use std::time::Duration;
 
 use fanfare_tests::token::Token;
-use fanfare_tests::{Config, Proxy, RawWs, Request, Server, eventually, within, ws};
+use fanfare_tests::{Config, PATIENCE, Proxy, RawWs, Request, Server, eventually, within, ws};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -39,7 +38,7 @@ async fn heads_that_never_end_are_closed_at_every_listener() {
         }
     }
     witness.still_hear(&server).await;
-    eventually("all of them to be closed", Duration::from_secs(15), || {
+    eventually("all of them to be closed", PATIENCE, || {
         slow.retain(|stream| {
             // Another byte buys no time.
             let _ = stream.try_write(b"x");
@@ -88,7 +87,7 @@ async fn an_endless_body() {
     let head = head.header("Content-Type", "text/plain").header("Transfer-Encoding", "chunked").bytes();
     let mut stream = TcpStream::connect(server.admin()).await.expect("accepted");
     stream.write_all(&head).await.expect("written");
-    eventually("the server to give up", Duration::from_secs(10), || {
+    eventually("the server to give up", PATIENCE, || {
         let _ = stream.try_write(b"1\r\nx\r\n");
         std::future::ready(is_closed(&stream).then_some(()))
     })
@@ -99,7 +98,7 @@ async fn an_endless_body() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sockets_that_shake_hands_and_say_no_more() {
-    let server = Server::start(Config::new().ws("connect_timeout = \"2s\"")).await;
+    let server = Server::start(Config::new().ws("connect_timeout = \"6s\"")).await;
     let mut witness = Undisturbed::new(&server).await;
     let mut silent = Vec::new();
     for n in 0..200 {
@@ -121,7 +120,7 @@ async fn sockets_that_shake_hands_and_say_no_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_open_sockets_are_found() {
     let config =
-        Config::new().session("ping_interval = \"2s\"").ws("stall_timeout = \"4s\"").sse("stall_timeout = \"4s\"");
+        Config::new().session("ping_interval = \"5s\"").ws("stall_timeout = \"4s\"").sse("stall_timeout = \"4s\"");
     let server = Server::start(config).await;
     let witness = Undisturbed::new(&server).await;
     let proxy = Proxy::start(server.public()).await;
@@ -134,7 +133,7 @@ async fn half_open_sockets_are_found() {
     proxy.stall(true);
     // A client that does not answer pings is let go, whether or not anything waits for it.
     let api = server.api();
-    eventually("the vanished to be let go", Duration::from_secs(40), || async {
+    eventually("the vanished to be let go", PATIENCE, || async {
         (api.get("/v1/sessions/count?user=vanished").await.ok()["count"] == 0).then_some(())
     })
     .await;

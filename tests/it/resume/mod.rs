@@ -71,7 +71,7 @@ async fn every_reader_sees_the_log_or_a_true_gap() {
                     server.kill();
                 } else {
                     server.terminate();
-                    server.ended(Duration::from_secs(15)).await;
+                    server.ended(fanfare_tests::PATIENCE).await;
                 }
                 server.restart().await;
                 restarts += 1;

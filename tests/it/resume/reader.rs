@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fanfare_model::{Cursor, Position, Topic, TopicTag};
 use fanfare_tests::sse::subscribe;
 use fanfare_tests::token::Token;
-use fanfare_tests::{Cut, Proxy, ws};
+use fanfare_tests::{Cut, PATIENCE, Proxy, ws};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -94,7 +94,8 @@ impl Reader {
     pub(super) async fn catch_up(&mut self) {
         let record = Arc::clone(&self.record);
         let all = record.topics();
-        for _ in 0..20 {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
             let behind = |topic: &&str| self.positions.get(*topic).map_or(0, |p| p.offset) < record.last_offset(topic);
             let topics: Vec<&str> = all.iter().copied().filter(behind).collect();
             if topics.is_empty() {

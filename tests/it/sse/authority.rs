@@ -47,14 +47,15 @@ async fn case_19_refusals_say_what_is_wrong_and_open_nothing() {
 async fn case_22_a_stream_ends_with_its_token() {
     let server = Server::start(Config::new()).await;
     let topic = fresh_topic("case");
-    let expiry = token::now() + 4;
+    let expiry = token::now() + 8;
     let token = Token::client().claim("exp", expiry.into()).mint();
     let mut stream = subscribe(server.public(), &[&topic]).token(Some(token.clone())).open().await;
     server.api().publish_text(&topic, "before").await;
     assert_eq!(stream.data_event().await.data, "before");
 
     let end = stream.to_end().await;
-    assert!(token::now() <= expiry + 1, "it ended {} s after the token", token::now() - expiry);
+    // The leeway for clocks that differ, 30 s, is not for this; the rest is for a machine that stands still.
+    assert!(token::now() < expiry + 20, "it ended {} s after the token", token::now() - expiry);
     let [goodbye] = &end[..] else { panic!("one event before the end: {end:?}") };
     assert_eq!(goodbye.name, "fanfare.disconnect");
     assert_eq!((&goodbye.json()["reason"], goodbye.json()["code"].is_u64()), (&"token_expired".into(), true));
@@ -66,7 +67,7 @@ async fn case_22_a_token_that_has_ended_opens_nothing_more() {
     let issuer = format!("auth.issuers.{}", token::ISSUER);
     let server = Server::start(Config::new().set(&issuer, "leeway = \"0s\"")).await;
     let topic = fresh_topic("case");
-    let token = Token::client().expires_in(3).mint();
+    let token = Token::client().expires_in(8).mint();
     let stream = subscribe(server.public(), &[&topic]).token(Some(token.clone()));
     stream.open().await.to_end().await;
     fanfare_tests::eventually("the old token to be refused", fanfare_tests::PATIENCE, || async {

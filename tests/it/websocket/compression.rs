@@ -98,7 +98,10 @@ async fn clients(server: &Server, page: PageServer) -> Vec<(Client, String)> {
 #[tokio::test]
 async fn an_event_is_compressed_once_for_all_clients() {
     let page = PageServer::start().await;
-    let server = Server::start(Config::new().ws(&format!("allowed_origins = [\"{}\"]", page.origin()))).await;
+    // The first client says nothing until the last one has started.
+    let config =
+        Config::new().ws(&format!("allowed_origins = [\"{}\"]", page.origin())).ws("connect_timeout = \"10m\"");
+    let server = Server::start(config).await;
     let (api, topic) = (server.api(), fresh_topic("matrix"));
     let mut clients: Vec<Client> = clients(&server, page)
         .await

@@ -1,10 +1,8 @@
 //! How the server ends a session: the frame that says why, and the close code that says what to do.
 
-use std::time::Duration;
-
 use fanfare_tests::token::{self, Token};
 use fanfare_tests::ws::{self, Closed};
-use fanfare_tests::{Config, Server, fresh_topic};
+use fanfare_tests::{Config, PATIENCE, Server, fresh_topic};
 use serde_json::{Value, json};
 
 /// The last frame must be a `disconnect` that fits the close code; gives its content.
@@ -38,10 +36,11 @@ async fn bad_tokens_are_told_why_and_sent_away_for_good() {
 #[tokio::test]
 async fn a_session_ends_with_its_token() {
     let server = Server::start(Config::new()).await;
-    let expiry = token::now() + 3;
+    let expiry = token::now() + 8;
     let mut client = ws::connect(server.public(), &Token::client().claim("exp", expiry.into()).mint()).await;
     let (frames, closed) = client.closed().await;
-    assert!(token::now() <= expiry + 1);
+    // The leeway for clocks that differ, 30 s, is not for this; the rest is for a machine that stands still.
+    assert!(token::now() < expiry + 20, "it ended {} s after the token", token::now() - expiry);
     assert_eq!((goodbye(&frames, &closed)["reason"].as_str(), closed.code), (Some("token_expired"), Some(4002)));
 }
 
@@ -142,5 +141,5 @@ async fn draining_sends_clients_away_to_come_back() {
         assert_eq!(goodbye["code"], 3001, "{goodbye}");
         assert!(goodbye["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0), "{goodbye}");
     }
-    assert!(server.ended(Duration::from_secs(8)).await.success());
+    assert!(server.ended(PATIENCE).await.success());
 }

@@ -104,7 +104,7 @@ async fn over_ws(transport: Transport, to: SocketAddr, token: &str, wanted: &[Wa
     let mut client = if transport == Transport::WsJson {
         ws::handshake(to, &[]).await.map_err(text)?.0
     } else {
-        ws::try_handshake_proto(to).await.map_err(text)?
+        ws::handshake_proto(to).await.map_err(text)?
     };
     let reply = client.try_request(json!({"connect": {"token": token}})).await.map_err(text)?;
     if reply.get("connected").is_none() {

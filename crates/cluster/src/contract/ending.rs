@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Bench, TTL, acquire, acquire_when_free, cases, release, renew, take};
+use super::{BRIEF, Bench, acquire, acquire_when_free, cases, release, renew, renew_briefly, take, take_briefly};
 
 cases![
     a_lease_ends_after_its_time_and_not_before,
@@ -16,38 +16,39 @@ cases![
 
 async fn a_lease_ends_after_its_time_and_not_before(bench: Bench) {
     let asked = Instant::now();
-    take(&bench.one, "job", "a").await;
+    take_briefly(&bench.one, "job", "a").await;
     acquire_when_free(&bench.other, "job", "b").await;
-    assert!(asked.elapsed() >= TTL, "given to another after {:?}", asked.elapsed());
+    assert!(asked.elapsed() >= BRIEF, "given to another after {:?}", asked.elapsed());
 }
 
 async fn renewals_keep_a_lease(bench: Bench) {
-    let fence = take(&bench.one, "job", "a").await;
     let begun = Instant::now();
-    while begun.elapsed() < 3 * TTL {
-        // Before each renewal is asked for: a machine that is busy for longer than the lease lasts proves nothing.
-        let renewed = Instant::now();
-        let kept = renew(&bench.one, "job", fence).await;
-        sleep(TTL / 5).await;
-        let taken = acquire(&bench.other, "job", "b").await;
-        if renewed.elapsed() < TTL {
-            assert!(taken.is_none(), "it was renewed {:?} ago", renewed.elapsed());
+    // Before it is asked for: a machine that is busy for longer than the lease lasts proves nothing.
+    let mut renewed = begun;
+    let fence = take_briefly(&bench.one, "job", "a").await;
+    while begun.elapsed() < 3 * BRIEF {
+        let asked = Instant::now();
+        let kept = renew_briefly(&bench.one, "job", fence).await;
+        if !kept {
+            assert!(renewed.elapsed() >= BRIEF, "it was renewed {:?} ago", renewed.elapsed());
+            return;
         }
-        if !kept || taken.is_some() {
+        renewed = asked;
+        sleep(BRIEF / 5).await;
+        if acquire(&bench.other, "job", "b").await.is_some() {
+            assert!(renewed.elapsed() >= BRIEF, "it was renewed {:?} ago", renewed.elapsed());
             return;
         }
     }
-    let renewed = Instant::now();
-    assert!(renew(&bench.one, "job", fence).await);
     acquire_when_free(&bench.other, "job", "b").await;
-    assert!(renewed.elapsed() >= TTL, "the last renewal counts in full, not {:?}", renewed.elapsed());
+    assert!(renewed.elapsed() >= BRIEF, "the last renewal counts in full, not {:?}", renewed.elapsed());
 }
 
 async fn an_ended_holding_does_not_come_back(bench: Bench) {
     let name = "job/that/nobody/takes/over";
-    let fence = take(&bench.one, name, "a").await;
+    let fence = take_briefly(&bench.one, name, "a").await;
     // Nobody else asks for it meanwhile.
-    sleep(TTL + Duration::from_millis(1500)).await;
+    sleep(BRIEF + Duration::from_millis(1500)).await;
     assert!(!renew(&bench.one, name, fence).await, "it has ended");
     let later = take(&bench.one, name, "a").await;
     release(&bench.one, name, fence).await;
@@ -55,18 +56,17 @@ async fn an_ended_holding_does_not_come_back(bench: Bench) {
 }
 
 async fn fences_grow_after_an_end(bench: Bench) {
-    let first = take(&bench.one, "job", "a").await;
+    let first = take_briefly(&bench.one, "job", "a").await;
     let second = acquire_when_free(&bench.other, "job", "b").await;
     assert!(second > first, "{second} after {first}");
     assert!(!renew(&bench.one, "job", first).await, "another holds it");
 }
 
 async fn a_longer_time_is_kept(bench: Bench) {
-    let (name, long) = ("job", Duration::from_secs(600));
-    let fence = bench.one.acquire(name, "a", long).await.expect("an answer").expect("it is free");
-    sleep(2 * TTL).await;
-    assert_eq!(acquire(&bench.other, name, "b").await, None, "it lasts for ten minutes");
+    let fence = take(&bench.one, "job", "a").await;
+    sleep(2 * BRIEF).await;
+    assert_eq!(acquire(&bench.other, "job", "b").await, None, "it lasts for ten minutes");
     // A renewal may also shorten it.
-    assert!(renew(&bench.one, name, fence).await);
-    acquire_when_free(&bench.other, name, "b").await;
+    assert!(renew_briefly(&bench.one, "job", fence).await);
+    acquire_when_free(&bench.other, "job", "b").await;
 }

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use super::{Bench, TTL, acquire, cases, list, release, renew, take};
+use super::{Bench, LONG, acquire, cases, list, release, renew, take};
 
 cases![
     a_lease_is_given_to_one,
@@ -92,7 +92,7 @@ async fn holders_may_say_what_they_like(bench: Bench) {
 
 async fn what_is_not_a_name_is_refused(bench: Bench) {
     for (name, holder) in [("", "a"), ("a b", "a"), ("a*", "a"), (&*"n".repeat(256), "a"), ("ok", &"h".repeat(1025))] {
-        let refused = bench.one.acquire(name, holder, TTL).await;
+        let refused = bench.one.acquire(name, holder, LONG).await;
         assert!(matches!(refused, Err(crate::Error::Invalid(_))), "{name:?}: {refused:?}");
     }
     take(&bench.one, &"n".repeat(255), "a").await;

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Bench, PATIENCE, TTL, cases, list, release, take};
+use super::{BRIEF, Bench, PATIENCE, cases, list, release, take, take_briefly};
 
 cases![
     what_is_held_is_listed_by_prefix,
@@ -35,22 +35,20 @@ async fn what_was_released_is_not_listed(bench: Bench) {
 }
 
 async fn what_has_ended_is_not_listed(bench: Bench) {
-    take(&bench.one, "own/a", "a").await;
     let begun = Instant::now();
+    take_briefly(&bench.one, "own/a", "a").await;
     while !list(&bench.other, "own/").await.is_empty() {
         assert!(begun.elapsed() < PATIENCE, "it is still listed");
-        tokio::time::sleep(TTL / 50).await;
+        tokio::time::sleep(BRIEF / 50).await;
     }
-    assert!(begun.elapsed() >= TTL / 2, "it was listed for {:?} only", begun.elapsed());
+    assert!(begun.elapsed() >= BRIEF / 2, "it was listed for {:?} only", begun.elapsed());
 }
 
 async fn many_are_listed(bench: Bench) {
     let names: Vec<String> = (0..300).map(|n| format!("own/{n:03}")).collect();
     let mut held = Vec::new();
-    let long = std::time::Duration::from_secs(60);
     for name in &names {
-        let fence = bench.one.acquire(name, "a", long).await.expect("an answer").expect("it is free");
-        held.push(fence);
+        held.push(take(&bench.one, name, "a").await);
     }
     let listed = list(&bench.other, "own/").await;
     assert!(listed.iter().map(|lease| &lease.name).eq(&names), "{} of 300", listed.len());

@@ -1,7 +1,7 @@
 //! What every engine must do, as a function that runs against any [`Leases`].
 //!
-//! Each case is a named function on a store of its own; a failure names the case. Time is real: the leases of the cases
-//! last a second, and what should end is waited for.
+//! Each case is a named function on a store of its own; a failure names the case. Time is real: leases that are to end
+//! last a second and are waited for, and all others longer than any case takes.
 
 mod ending;
 mod holding;
@@ -19,10 +19,12 @@ use tokio::time::Instant;
 
 use crate::{Fence, Lease, Leases};
 
-/// How long the leases of the cases last: the shortest span that every store can measure.
-const TTL: Duration = Duration::from_secs(1);
+/// How long a lease lasts that is to end: the shortest span that every store can measure.
+const BRIEF: Duration = Duration::from_secs(1);
+/// How long all others last: a machine that is busy for some seconds must not end them.
+const LONG: Duration = Duration::from_secs(600);
 /// How long is waited for what must come. Far more than any store needs that works.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a store under test is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,7 +81,7 @@ struct Bench {
 }
 
 async fn acquire(leases: &Arc<dyn Leases>, name: &str, holder: &str) -> Option<Fence> {
-    leases.acquire(name, holder, TTL).await.expect("the acquire is answered")
+    leases.acquire(name, holder, LONG).await.expect("the acquire is answered")
 }
 
 /// As [`acquire`], of a lease that is free.
@@ -87,8 +89,19 @@ async fn take(leases: &Arc<dyn Leases>, name: &str, holder: &str) -> Fence {
     acquire(leases, name, holder).await.unwrap_or_else(|| panic!("the free lease {name:?} is not given"))
 }
 
+/// As [`take`], of a lease that is to end.
+async fn take_briefly(leases: &Arc<dyn Leases>, name: &str, holder: &str) -> Fence {
+    let given = leases.acquire(name, holder, BRIEF).await.expect("the acquire is answered");
+    given.unwrap_or_else(|| panic!("the free lease {name:?} is not given"))
+}
+
 async fn renew(leases: &Arc<dyn Leases>, name: &str, fence: Fence) -> bool {
-    leases.renew(name, fence, TTL).await.expect("the renewal is answered")
+    leases.renew(name, fence, LONG).await.expect("the renewal is answered")
+}
+
+/// As [`renew`], of a lease that is to end.
+async fn renew_briefly(leases: &Arc<dyn Leases>, name: &str, fence: Fence) -> bool {
+    leases.renew(name, fence, BRIEF).await.expect("the renewal is answered")
 }
 
 async fn release(leases: &Arc<dyn Leases>, name: &str, fence: Fence) {

@@ -1,7 +1,5 @@
 //! permessage-deflate on a bare socket, with another implementation of DEFLATE on the client's side.
 
-use std::time::Duration;
-
 use fanfare_gateway_ws::Options;
 use fanfare_model::{ByteSize, Data, Draft, Tenant, Topic};
 use miniz_oxide::deflate::compress_to_vec;
@@ -101,7 +99,7 @@ impl Raw {
             self.stream.read_exact(&mut payload).await.unwrap();
             (first, payload)
         };
-        tokio::time::timeout(Duration::from_secs(10), read).await.expect("a frame in time")
+        tokio::time::timeout(crate::support::PATIENCE, read).await.expect("a frame in time")
     }
 
     /// The next thing said, and the first byte of its frame.

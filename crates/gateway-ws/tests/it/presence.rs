@@ -36,7 +36,7 @@ impl TestNode {
     /// Waits until exactly these users are members of `topic`.
     async fn users_become(&self, topic: &str, users: &[&str]) {
         let reached = async { while self.users_in(topic).await != users {} };
-        tokio::time::timeout(std::time::Duration::from_secs(10), reached).await.expect("these members");
+        tokio::time::timeout(crate::support::PATIENCE, reached).await.expect("these members");
     }
 }
 
@@ -163,7 +163,7 @@ async fn a_refresh_without_the_grant_ends_presence() {
 
 #[tokio::test]
 async fn who_missed_changes_is_told_the_members_again() {
-    let ws = fanfare_gateway_ws::Options { command_timeout: Duration::from_millis(200), ..Default::default() };
+    let ws = fanfare_gateway_ws::Options { command_timeout: Duration::from_secs(2), ..Default::default() };
     let hub = HubOptions { ring_events_max: 2, ..HubOptions::default() };
     let node = node(Choices { stuck: true, ws, hub, ..Choices::default() }).await;
     let (mut peer, mut bob) = (node.connect("alice").await, node.connect("bob").await);

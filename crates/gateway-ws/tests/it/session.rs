@@ -292,7 +292,7 @@ async fn too_many_subscriptions_and_too_many_sessions() {
 #[tokio::test]
 async fn pings_are_answered_both_ways_and_silence_ends_the_session() {
     let session =
-        fanfare_session::Options { ping_interval: Duration::from_secs(1), ..fanfare_session::Options::default() };
+        fanfare_session::Options { ping_interval: Duration::from_secs(4), ..fanfare_session::Options::default() };
     let ws = Options { close_timeout: Duration::from_millis(10), ..Options::default() };
     let node = node(Choices { ws, session, ..Choices::default() }).await;
     let mut peer = node.connect("alice").await;

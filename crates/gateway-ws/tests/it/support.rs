@@ -30,7 +30,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use crate::stuck::StuckLog;
 
 /// How long a test waits for what must come.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 pub(crate) struct TestNode {
     pub(crate) node: Node,

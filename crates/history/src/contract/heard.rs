@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::{Announce, Reset};
 
 /// How long an announcement may take in a test.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Remembers what a log announced.
 pub struct Heard(watch::Sender<Inner>);

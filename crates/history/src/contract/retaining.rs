@@ -112,12 +112,21 @@ async fn by_age_of_the_engine(bench: Bench) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let head = tokio::time::timeout(Duration::from_secs(20), aged).await.expect("what is older is not read any more");
+    let head = tokio::time::timeout(Duration::from_secs(60), aged).await.expect("what is older is not read any more");
     assert_eq!((head.first, head.last.offset), (places[2] + 1, places[2]), "the head outlives the events");
     bench.log.sweep().await.expect("the sweep succeeds");
-    bench.append(&a, numbered(0)).await;
-    let page = bench.read(young).await;
-    assert_eq!(page.events.iter().map(|event| event.prev).collect::<Vec<_>>(), [places[2]]);
+    // On a machine that is busy for a second this one is too old as well when it is looked for.
+    let (mut before, mut tries) = (places[2], 0);
+    let page = loop {
+        let appended = bench.append(&a, numbered(0)).await.position.offset;
+        let page = bench.read(young.clone()).await;
+        if !page.events.is_empty() {
+            break page;
+        }
+        (before, tries) = (appended, tries + 1);
+        assert!(tries < 20, "what is young is read");
+    };
+    assert_eq!(page.events.iter().map(|event| event.prev).collect::<Vec<_>>(), [before]);
 }
 
 async fn nothing_kept_is_still_ordered(bench: Bench) {

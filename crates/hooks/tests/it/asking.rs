@@ -22,8 +22,11 @@ impl Asking {
         Self { application, metrics: recorder.handle() }
     }
 
-    /// One hook of this name at `url`, with more lines for the hook and for the section.
+    /// One hook of this name at `url`, with more lines for the hook and for the section. Answers are waited for for longer
+    /// than by default unless `of_hook` says otherwise: a busy machine must not be taken for an application that fails.
     pub(crate) fn at(hook: Hook, url: &str, of_hook: &str, of_section: &str) -> Self {
+        let patience = if of_hook.contains("timeout") { "" } else { "timeout = \"30s\"\n" };
+        let of_hook = format!("{patience}{of_hook}");
         Self::new(&format!("{of_section}\n[{}]\nurl = \"{url}\"\n{of_hook}", hook.as_str()))
     }
 

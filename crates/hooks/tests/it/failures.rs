@@ -1,12 +1,13 @@
 //! An application that fails in every way it can.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Response;
 use fanfare_session::Hook;
 use futures_util::stream;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::asking::{Asking, allowed, ask, is_unavailable, url};
 use crate::server::Server;
@@ -22,9 +23,10 @@ async fn expect(asking: &Asking, why: &str) {
 
 #[tokio::test]
 async fn nobody_listens() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Ours, so that nobody else is given it, and deaf.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
     expect(&Asking::at(HOOK, &url(address, "/"), "", ""), "unreachable").await;
     let lenient = Asking::at(HOOK, &url(address, "/"), "on_error = \"allow\"", "");
     let allow = allowed(lenient.ask(ask(HOOK)).await);
@@ -35,10 +37,10 @@ async fn nobody_listens() {
 #[tokio::test]
 async fn it_never_answers() {
     let server = Server::start(|_| std::future::pending()).await;
-    let asking = Asking::at(HOOK, &url(server.address, "/"), "timeout = \"150ms\"", "");
+    let asking = Asking::at(HOOK, &url(server.address, "/"), "timeout = \"1s\"", "");
     let asked_at = Instant::now();
     expect(&asking, "timeout").await;
-    assert!(asked_at.elapsed() >= Duration::from_millis(150));
+    assert!(asked_at.elapsed() >= Duration::from_secs(1));
     assert_eq!(server.received().len(), 1, "it was not asked, or twice");
 }
 
@@ -47,7 +49,7 @@ async fn it_takes_the_connection_and_says_nothing() {
     // A listener whose queue takes connections that nobody accepts.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    expect(&Asking::at(HOOK, &url(address, "/"), "timeout = \"150ms\"", ""), "timeout").await;
+    expect(&Asking::at(HOOK, &url(address, "/"), "timeout = \"1s\"", ""), "timeout").await;
 }
 
 #[tokio::test]
@@ -57,7 +59,7 @@ async fn its_answer_begins_and_does_not_end() {
         Response::new(Body::from_stream(futures_util::StreamExt::chain(begun, stream::pending())))
     })
     .await;
-    expect(&Asking::at(HOOK, &url(server.address, "/"), "timeout = \"150ms\"", ""), "timeout").await;
+    expect(&Asking::at(HOOK, &url(server.address, "/"), "timeout = \"1s\"", ""), "timeout").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! NATS with `JetStream`: one server, a cluster.
 
 mod cluster;
+mod configured;
 mod server;
 
 pub use cluster::NatsCluster;

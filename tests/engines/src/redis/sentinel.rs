@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use super::server::{Redis, RedisKind, answers, cli};
+use super::server::{KEEPS_OVER_A_KILL, Redis, RedisKind, answers, cli};
 use crate::patience::eventually;
 use crate::ports::Port;
 use crate::process::Process;
@@ -12,7 +12,14 @@ use crate::scratch;
 /// What the Sentinels call the master.
 const MASTER_NAME: &str = "fanfare";
 
-/// A master, its replica and three Sentinels, which promote the replica a second or two after the master is gone.
+/// How long a server may be silent before it is taken to be down, ms, until a test waits for a failover: a busy machine
+/// must not make one.
+const PATIENT: &str = "3600000";
+
+/// The same while a test waits for it.
+const IMPATIENT: &str = "1000";
+
+/// A master, its replica and three Sentinels, which promote the replica a second or two after it is waited for.
 #[derive(Debug)]
 pub struct RedisSentinel {
     servers: [Redis; 2],
@@ -31,18 +38,14 @@ impl RedisSentinel {
     pub async fn start() -> Self {
         // Who is a replica is said by command and not on the command line: Sentinel changes it, and a server that
         // comes back asks nobody and is told.
-        let arguments = ["--appendonly", "yes", "--repl-diskless-sync-delay", "0"];
+        let arguments = [&KEEPS_OVER_A_KILL[..], &["--repl-diskless-sync-delay", "0"]].concat();
         let servers = [(); 2].map(|()| Redis::launch(RedisKind::Redis70, &arguments));
         for server in &servers {
             server.until_ready().await;
         }
         let [master, replica] = &servers;
         replica.cli(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]).await;
-        eventually(
-            || "the replica to be in step",
-            async || replica.cli(&["INFO", "replication"]).await.contains("master_link_status:up").then_some(()),
-        )
-        .await;
+        until_in_step(replica).await;
         let sentinels = (0..3).map(|_| Sentinel::start(master.port())).collect();
         let started = Self { servers, sentinels };
         for sentinel in &started.sentinels {
@@ -81,9 +84,10 @@ impl RedisSentinel {
         until_in_step(other).await;
     }
 
-    /// Waits until another server than `old` is the master, for every Sentinel and by its own word: it.
+    /// Waits until another server than `old`, which is down, is the master, for every Sentinel and by its own word: it.
     pub async fn until_promoted(&self, old: &Redis) -> &Redis {
         let new = self.servers.iter().find(|server| server.port() != old.port()).expect("there are two");
+        self.bear_silence(IMPATIENT).await;
         eventually(
             || "the replica to be promoted",
             async || {
@@ -96,7 +100,15 @@ impl RedisSentinel {
             },
         )
         .await;
+        self.bear_silence(PATIENT).await;
         new
+    }
+
+    async fn bear_silence(&self, milliseconds: &str) {
+        for sentinel in &self.sentinels {
+            let set = ["SENTINEL", "SET", MASTER_NAME, "down-after-milliseconds", milliseconds];
+            assert_eq!(cli(sentinel.port.number(), &set).await, "OK");
+        }
     }
 }
 
@@ -115,7 +127,7 @@ impl Sentinel {
         let text = format!(
             "port {}\nbind 127.0.0.1\nprotected-mode no\n\
              sentinel monitor {MASTER_NAME} 127.0.0.1 {master} 2\n\
-             sentinel down-after-milliseconds {MASTER_NAME} 1000\n\
+             sentinel down-after-milliseconds {MASTER_NAME} {PATIENT}\n\
              sentinel failover-timeout {MASTER_NAME} 3000\n",
             port.number()
         );

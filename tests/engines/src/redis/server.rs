@@ -40,6 +40,10 @@ impl RedisKind {
     }
 }
 
+/// An append-only file that has every command before it is answered; the operating system's cache survives a kill. With
+/// `everysec` the server answers for up to two seconds without writing while a disk is slow.
+pub(super) const KEEPS_OVER_A_KILL: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "no"];
+
 /// A server. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Redis {
@@ -49,10 +53,9 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts Debian's Redis 7.0, which keeps everything it acknowledged over a kill (an append-only file, written
-    /// with every command; the operating system's cache survives a kill).
+    /// Starts Debian's Redis 7.0, which keeps everything it acknowledged over a kill.
     pub async fn start() -> Self {
-        Self::start_with(RedisKind::Redis70, &["--appendonly", "yes", "--appendfsync", "everysec"]).await
+        Self::start_with(RedisKind::Redis70, &KEEPS_OVER_A_KILL).await
     }
 
     /// Starts one of `kind` that keeps nothing over a restart unless `arguments` (as on the command line) say so.
