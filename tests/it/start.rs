@@ -91,7 +91,7 @@ async fn a_redis_that_cannot_be_used_is_told_of() {
     let at = |url: String| format!("engine.redis.urls=['{url}']");
     let here = at(server.url());
     let told = async |settings: &[&str], words: &[&str]| {
-        let all = [&[AT_ONCE, "engine.redis.timeout=1s"], settings].concat();
+        let all = [&[AT_ONCE, "engine.redis.timeout=5s"], settings].concat();
         let text = refusal("redis", &all).await;
         says(&text, &[&["FF-0015", "engine.redis"], words].concat());
     };
@@ -131,7 +131,7 @@ async fn a_redis_that_cannot_be_used_is_told_of() {
 async fn a_nats_that_cannot_be_used_is_told_of() {
     let (ours, others) = (certificates(), certificates());
     let told = async |settings: &[&str], words: &[&str]| {
-        let all = [&[AT_ONCE, "engine.nats.timeout=1s"], settings].concat();
+        let all = [&[AT_ONCE, "engine.nats.timeout=10s"], settings].concat();
         let text = refusal("nats", &all).await;
         says(&text, &[&["FF-00", "engine.nats"], words].concat());
     };
@@ -179,7 +179,7 @@ async fn a_postgres_that_cannot_be_used_is_told_of() {
     server.sql("CREATE ROLE poor LOGIN PASSWORD 'right'").await;
     server.sql("CREATE DATABASE old ENCODING 'SQL_ASCII' TEMPLATE template0").await;
     let told = async |settings: &[&str], words: &[&str]| {
-        let all = [&[AT_ONCE, "engine.postgres.timeout=2s"], settings].concat();
+        let all = [&[AT_ONCE, "engine.postgres.timeout=10s"], settings].concat();
         let text = refusal("postgres", &all).await;
         says(&text, &[&["FF-0015", "engine.postgres"], words].concat());
     };
@@ -206,7 +206,7 @@ async fn a_hub_that_cannot_be_used_is_told_of() {
     let (ours, others) = (certificates(), certificates());
     let own = format!("engine.remote.secret={SECRET}");
     let told = async |settings: &[&str], words: &[&str]| {
-        let all = [&[AT_ONCE, "engine.remote.timeout=1s"], settings].concat();
+        let all = [&[AT_ONCE, "engine.remote.timeout=10s"], settings].concat();
         let text = refusal("remote", &all).await;
         says(&text, &[&["FF-00", "engine.remote"], words].concat());
     };
